@@ -1,0 +1,24 @@
+// Command build makes the control plane's binaries, so that a Makefile can have them ready before tests with a time limit
+// need them. It prints the folder that holds them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/phalanx-scheduler/phalanx/test/controlplane"
+)
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	dir, err := controlplane.EnsureBinaries(ctx, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		os.Exit(1)
+	}
+	fmt.Println(dir)
+}

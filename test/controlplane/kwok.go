@@ -1,0 +1,78 @@
+package controlplane
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+)
+
+const kwokName = "kwok"
+
+const (
+	// AnnotationNode with the value "fake" gives a node to kwok. NewNode sets it.
+	AnnotationNode = "kwok.x-k8s.io/node"
+	// AnnotationRunFor makes a pod succeed this long after its start: a duration as Go writes it, "1m30s". The start is
+	// the pod's status.startTime, in whole seconds. Without it a pod runs until it is deleted.
+	AnnotationRunFor = "phalanx.dev/run-for"
+	// AnnotationFailAfter makes a pod fail, with exit code 1, this long after its start. It wins over AnnotationRunFor.
+	AnnotationFailAfter = "phalanx.dev/fail-after"
+)
+
+// kwokConfig is how nodes and pods live.
+//
+//go:embed kwok.yaml
+var kwokConfig []byte
+
+func (c *ControlPlane) startKwok(ctx context.Context) error {
+	kubeconfig, err := c.componentKubeconfig(kwokName)
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(c.dataDir, "kwok.yaml")
+	if err := os.WriteFile(config, kwokConfig, 0o644); err != nil {
+		return err
+	}
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := c.leash.start(kwokName, filepath.Join(c.binDir, kwokName), c.LogPath(kwokName),
+		"--kubeconfig="+kubeconfig, "--config="+config, "--server-address="+address, "--v=WARN")
+	if err != nil {
+		return err
+	}
+	c.own = append(c.own, p)
+
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	return c.waitUntil(ctx, kwokName, "kwok to be healthy", func(ctx context.Context) (bool, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", nil)
+		if err != nil {
+			return false, err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return false, err
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return false, fmt.Errorf("kwok says %s", response.Status)
+		}
+		return true, nil
+	})
+}
+
+// freeAddress is a local address that nobody listens on. Somebody else may take it before kwok does; kwok then ends and
+// says so.
+func freeAddress(ctx context.Context) (string, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
