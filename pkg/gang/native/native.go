@@ -1,0 +1,111 @@
+package native
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/internal/object"
+)
+
+// Dialect is Kubernetes' own way to write a gang down.
+type Dialect struct{}
+
+var _ gang.Dialect = &Dialect{}
+
+// New makes the dialect.
+func New() *Dialect { return &Dialect{} }
+
+// Name implements [gang.Dialect].
+func (*Dialect) Name() string { return gang.NativeName }
+
+// Resource implements [gang.Dialect].
+func (*Dialect) Resource() schema.GroupVersionResource {
+	return schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups")
+}
+
+// HasStatusSubresource implements [gang.Dialect].
+func (*Dialect) HasStatusSubresource() bool { return true }
+
+// GroupName reads the field that the other dialects' keys are translated into. In this process it may therefore hold the
+// in-memory name of another dialect's group, which is no claim of the pod in this one.
+func (*Dialect) GroupName(pod *v1.Pod) string {
+	group := pod.Spec.SchedulingGroup
+	if group == nil || group.PodGroupName == nil {
+		return ""
+	}
+	if key := gang.KeyOf(pod.Namespace, *group.PodGroupName); key.Dialect == gang.NativeName {
+		return key.Name
+	}
+	return ""
+}
+
+// Role is always "": this dialect knows no roles.
+func (*Dialect) Role(*v1.Pod) string { return "" }
+
+// Status is always nil: the scheduler's core writes this dialect's status itself.
+func (*Dialect) Status(*unstructured.Unstructured, gang.Progress, metav1.Time) *unstructured.Unstructured {
+	return nil
+}
+
+// Translate implements [gang.Dialect].
+func (*Dialect) Translate(podGroup *unstructured.Unstructured) *gang.Group {
+	group := object.Group(gang.NativeName, podGroup)
+	spec := object.Read(podGroup)
+	group.MinMember = minimum(spec)
+	group.PriorityClassName = spec.Text("spec", "priorityClassName")
+	if priority, present := spec.Int32(lowestPriority, "spec", "priority"); present {
+		group.Priority = &priority
+	}
+	group.Invalid = spec.Complaint()
+
+	native, err := decode(podGroup)
+	switch {
+	case err == nil:
+		group.Native = native
+	case group.Invalid == "":
+		group.Invalid = fmt.Sprintf("the object does not read as a %s PodGroup: %v", schedulingv1beta1.SchemeGroupVersion, err)
+	}
+	return group
+}
+
+// lowestPriority is no limit: a priority may be any whole number of its type.
+const lowestPriority = -1 << 31
+
+func minimum(spec *object.Reader) int32 {
+	policy := []string{"spec", "schedulingPolicy"}
+	isGang, isBasic := spec.Has("spec", "schedulingPolicy", "gang"), spec.Has("spec", "schedulingPolicy", "basic")
+	switch {
+	case isGang && isBasic:
+		spec.Complain(map[string]any{}, "either basic or gang, not both", policy...)
+	case isGang:
+		minCount, present := spec.Int32(1, "spec", "schedulingPolicy", "gang", "minCount")
+		if !present {
+			spec.Complain(nil, "at least 1", "spec", "schedulingPolicy", "gang", "minCount")
+		}
+		return minCount
+	case !isBasic:
+		spec.Complain(map[string]any{}, "either basic or gang", policy...)
+	}
+	return 0
+}
+
+// decode goes through JSON, which costs more than converting field by field, but cannot panic and names the field that
+// does not fit.
+func decode(podGroup *unstructured.Unstructured) (*schedulingv1beta1.PodGroup, error) {
+	encoded, err := json.Marshal(podGroup.Object)
+	if err != nil {
+		return nil, err
+	}
+	native := &schedulingv1beta1.PodGroup{}
+	if err := json.Unmarshal(encoded, native); err != nil {
+		return nil, err
+	}
+	return native, nil
+}
