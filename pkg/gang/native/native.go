@@ -79,19 +79,18 @@ func (*Dialect) Translate(podGroup *unstructured.Unstructured) *gang.Group {
 const lowestPriority = -1 << 31
 
 func minimum(spec *object.Reader) int32 {
-	policy := []string{"spec", "schedulingPolicy"}
 	isGang, isBasic := spec.Has("spec", "schedulingPolicy", "gang"), spec.Has("spec", "schedulingPolicy", "basic")
 	switch {
 	case isGang && isBasic:
-		spec.Complain(map[string]any{}, "either basic or gang, not both", policy...)
+		spec.Complain("spec.schedulingPolicy has both basic and gang: it must have one of them")
 	case isGang:
 		minCount, present := spec.Int32(1, "spec", "schedulingPolicy", "gang", "minCount")
 		if !present {
-			spec.Complain(nil, "at least 1", "spec", "schedulingPolicy", "gang", "minCount")
+			spec.Complain("spec.schedulingPolicy.gang.minCount is missing: it must be at least 1")
 		}
 		return minCount
 	case !isBasic:
-		spec.Complain(map[string]any{}, "either basic or gang", policy...)
+		spec.Complain("spec.schedulingPolicy has neither basic nor gang: it must have one of them")
 	}
 	return 0
 }

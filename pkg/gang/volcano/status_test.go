@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/internal/objecttest"
 )
 
 var (
@@ -161,14 +162,12 @@ func TestPhase(t *testing.T) {
 			if test.before != "" {
 				status = "{phase: " + test.before + "}"
 			}
-			object := podGroup(t, "{minMember: "+minMember+"}", status)
+			object := objecttest.PodGroup(t, "{minMember: "+minMember+"}", status)
 			got := object
 			if changed := New().Status(object, test.progress, noon); changed != nil {
 				got = changed
 			}
-			phase, _, err := unstructured.NestedString(got.Object, "status", "phase")
-			require.NoError(t, err)
-			assert.Equal(t, test.want, phase)
+			assert.Equal(t, test.want, objecttest.Phase(t, got))
 		})
 	}
 }
@@ -272,7 +271,7 @@ func TestStatus(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			object := podGroup(t, test.spec, test.before)
+			object := objecttest.PodGroup(t, test.spec, test.before)
 			got := New().Status(object, test.progress, afternoon)
 			if test.want == "" {
 				require.Nil(t, got)
@@ -287,13 +286,13 @@ func TestStatus(t *testing.T) {
 					fields["transitionID"] = "ID"
 				}
 			}
-			assert.Equal(t, podGroup(t, test.spec, test.want).Object, got.Object)
+			assert.Equal(t, objecttest.PodGroup(t, test.spec, test.want).Object, got.Object)
 		})
 	}
 }
 
 func TestATransitionHasAnIdentityOfItsOwn(t *testing.T) {
-	object := podGroup(t, `{minMember: 4}`, "")
+	object := objecttest.PodGroup(t, `{minMember: 4}`, "")
 	ids := map[string]bool{}
 	for hour, progress := range []gang.Progress{
 		{Pending: 2, Waiting: incomplete}, {Pending: 4, Waiting: shortOfGPU}, {Bound: 4}, {Running: 3, Failed: 1}, {Running: 4},
@@ -322,43 +321,18 @@ func TestStatusOverAnyLife(t *testing.T) {
 		"Completed": {"Inqueue", "Running"},
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		dialect := New()
-		object := podGroup(t, `{}`, "")
+		object := objecttest.PodGroup(t, `{}`, "")
 		before := ""
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {
 			minMember := int64(rapid.IntRange(-1, 5).Draw(t, "minMember"))
 			require.NoError(t, unstructured.SetNestedField(object.Object, minMember, "spec", "minMember"))
-			progress := anyProgress(t)
-			original := object.DeepCopy()
-			changed := dialect.Status(object, progress, noon)
-			assert.Equal(t, original, object, "the object itself must not change")
-			if changed == nil {
-				continue
-			}
-			assert.Nil(t, dialect.Status(changed, progress, afternoon), "saying it twice must be no write")
-			assert.Equal(t, without(original, "status"), without(changed, "status"), "only the status may change")
-			after, _, err := unstructured.NestedString(changed.Object, "status", "phase")
-			require.NoError(t, err)
+			progress := objecttest.AnyProgress(t)
+			object = objecttest.AssertStatus(t, New(), object, progress, noon)
+			after := objecttest.Phase(t, object)
 			if after != before {
 				assert.Contains(t, follows[before], after, "after %q with minMember %d and %+v", before, minMember, progress)
 			}
-			object, before = changed, after
+			before = after
 		}
 	})
-}
-
-func without(object *unstructured.Unstructured, field string) map[string]any {
-	rest := object.DeepCopy().Object
-	delete(rest, field)
-	return rest
-}
-
-func anyProgress(t *rapid.T) gang.Progress {
-	count := rapid.Int32Range(0, 4)
-	return gang.Progress{
-		Pending: count.Draw(t, "pending"), Bound: count.Draw(t, "bound"), Running: count.Draw(t, "running"),
-		Succeeded: count.Draw(t, "succeeded"), Failed: count.Draw(t, "failed"),
-		EverScheduled: rapid.Bool().Draw(t, "ever scheduled"), Admitted: rapid.Bool().Draw(t, "admitted"),
-		Waiting: rapid.SampledFrom([]gang.Waiting{{}, incomplete, shortOfGPU}).Draw(t, "waiting"),
-	}
 }

@@ -4,16 +4,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
 	"pgregory.net/rapid"
-	"sigs.k8s.io/yaml"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/internal/objecttest"
 )
 
 func TestTranslate(t *testing.T) {
@@ -140,14 +139,14 @@ func TestTranslate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.want.Key = gang.Key{Dialect: "volcano", Namespace: "ns", Name: "train"}
-			got := New().Translate(podGroup(t, test.spec, ""))
-			assertGroup(t, &test.want, got)
+			got := New().Translate(objecttest.PodGroup(t, test.spec, ""))
+			objecttest.AssertGroup(t, test.want, *got)
 		})
 	}
 }
 
 func TestTranslateKeepsWhoTheObjectIs(t *testing.T) {
-	object := podGroup(t, `{minMember: 1}`, "")
+	object := objecttest.PodGroup(t, `{minMember: 1}`, "")
 	object.SetUID("u1")
 	object.SetGeneration(7)
 	object.SetResourceVersion("42")
@@ -208,96 +207,15 @@ func FuzzTranslate(f *testing.F) {
 		if json.Unmarshal(data, &object.Object) != nil {
 			t.Skip("no JSON object")
 		}
-		before := object.DeepCopy()
-		group := New().Translate(object)
-		assertSound(t, group)
-		assert.Equal(t, group, New().Translate(object), "the same object must give the same group")
-		status := New().Status(object, gang.Progress{Pending: 1, Waiting: gang.Waiting{Reason: gang.GangInvalid}}, metav1.Now())
-		assert.Equal(t, before, object, "translation must not change the object")
-		if status != nil {
-			assert.Nil(t, New().Status(status, gang.Progress{Pending: 1, Waiting: gang.Waiting{Reason: gang.GangInvalid}}, metav1.Now()))
-		}
+		objecttest.AssertTranslates(t, New(), object)
+		objecttest.AssertStatus(t, New(), object, gang.Progress{Pending: 1, Waiting: incomplete}, noon)
 	})
 }
 
-// TestAnyJSONTranslates draws whole objects at random, with the right names and any values.
 func TestAnyJSONTranslates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		object := &unstructured.Unstructured{Object: map[string]any{
-			"spec":     anyObject(t, 2, "minMember", "minTaskMember", "minResources", "priorityClassName", "queue"),
-			"status":   anyJSON(t, 2),
-			"metadata": anyObject(t, 2, "name", "uid", "generation", "annotations", "ownerReferences"),
-		}}
-		assertSound(t, New().Translate(object))
-		New().Status(object, anyProgress(t), metav1.Now())
+		object := objecttest.AnyPodGroup(t, "minMember", "minTaskMember", "minTaskMember.a", "minResources", "minResources.cpu", "priorityClassName")
+		objecttest.AssertTranslates(t, New(), object)
+		objecttest.AssertStatus(t, New(), object, objecttest.AnyProgress(t), noon)
 	})
-}
-
-func assertSound(t require.TestingT, group *gang.Group) {
-	assert.GreaterOrEqual(t, group.MinMember, int32(0))
-	assert.Less(t, len(group.Invalid), 500)
-	for role, minimum := range group.MinPerRole {
-		assert.Positive(t, minimum, role)
-	}
-	for name, quantity := range group.MinResources {
-		assert.GreaterOrEqual(t, quantity.Sign(), 0, name)
-	}
-}
-
-func assertGroup(t *testing.T, want, got *gang.Group) {
-	t.Helper()
-	assert.Equal(t, len(want.MinResources), len(got.MinResources), "minResources: %v", got.MinResources)
-	for name, quantity := range want.MinResources {
-		assert.Zero(t, quantity.Cmp(got.MinResources[name]), name)
-	}
-	want.MinResources, got.MinResources = nil, nil
-	assert.Equal(t, want, got)
-}
-
-// podGroup makes ns/train from two pieces of YAML; "" leaves the status out.
-func podGroup(t require.TestingT, spec, status string) *unstructured.Unstructured {
-	text := "{apiVersion: scheduling.volcano.sh/v1beta1, kind: PodGroup, metadata: {namespace: ns, name: train}, spec: " + spec
-	if status != "" {
-		text += ", status: " + status
-	}
-	encoded, err := yaml.YAMLToJSON([]byte(text + "}"))
-	require.NoError(t, err)
-	object := &unstructured.Unstructured{}
-	require.NoError(t, json.Unmarshal(encoded, &object.Object))
-	return object
-}
-
-func anyJSON(t *rapid.T, depth int) any {
-	kinds := 6
-	if depth > 0 {
-		kinds = 8
-	}
-	switch rapid.IntRange(0, kinds-1).Draw(t, "kind") {
-	case 0:
-		return nil
-	case 1:
-		return rapid.Bool().Draw(t, "bool")
-	case 2:
-		return rapid.Int64().Draw(t, "int")
-	case 3:
-		return int64(rapid.IntRange(-2, 5).Draw(t, "small int"))
-	case 4:
-		return rapid.Float64().Draw(t, "float")
-	case 5:
-		return rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"Running", "Unknown", "1Gi", "-1", "1e-99999999"})).Draw(t, "text")
-	case 6:
-		return []any{anyJSON(t, depth-1), anyJSON(t, depth-1)}
-	default:
-		return anyObject(t, depth-1, "type", "status", "phase", "running", "conditions", "cpu")
-	}
-}
-
-func anyObject(t *rapid.T, depth int, names ...string) map[string]any {
-	object := map[string]any{}
-	for _, name := range names {
-		if rapid.Bool().Draw(t, name) {
-			object[name] = anyJSON(t, depth)
-		}
-	}
-	return object
 }

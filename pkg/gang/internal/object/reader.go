@@ -30,11 +30,15 @@ func Read(object *unstructured.Unstructured) *Reader {
 // `spec.minMember is "eight": it must be a whole number`; "" if nothing was.
 func (r *Reader) Complaint() string { return r.complaint }
 
-// Complain adds a complaint of the caller's own about the field at path.
-func (r *Reader) Complain(value any, rule string, path ...string) {
+// Complain adds a complaint of the caller's own, in one sentence that names the field.
+func (r *Reader) Complain(sentence string) {
 	if r.complaint == "" {
-		r.complaint = fmt.Sprintf("%s is %s: it must be %s", strings.Join(path, "."), quote(value), rule)
+		r.complaint = sentence
 	}
+}
+
+func (r *Reader) refuse(value any, rule string, path []string) {
+	r.Complain(fmt.Sprintf("%s is %s: it must be %s", strings.Join(path, "."), quote(value), rule))
 }
 
 // Has tells whether a field is there and not null.
@@ -48,7 +52,7 @@ func (r *Reader) Text(path ...string) string {
 	}
 	text, isText := value.(string)
 	if !isText {
-		r.Complain(value, "a string", path...)
+		r.refuse(value, "a string", path)
 	}
 	return text
 }
@@ -103,7 +107,7 @@ func (r *Reader) value(path []string) any {
 	for depth, key := range path {
 		parent, isObject := value.(map[string]any)
 		if !isObject {
-			r.Complain(value, "an object", path[:depth]...)
+			r.refuse(value, "an object", path[:depth])
 			return nil
 		}
 		if value = parent[key]; value == nil {
@@ -120,7 +124,7 @@ func (r *Reader) entries(path []string) map[string]any {
 	}
 	entries, isObject := value.(map[string]any)
 	if !isObject {
-		r.Complain(value, "an object", path...)
+		r.refuse(value, "an object", path)
 	}
 	return entries
 }
@@ -134,20 +138,20 @@ func (r *Reader) int32(value any, least int32, path []string) (int32, bool) {
 		// 3.0 is a whole number to people and to a schema, and a float to the decoder. The bounds come first: converting
 		// a float beyond them to an integer is undefined.
 		if math.Trunc(value) != value || math.Abs(value) > 1<<53 {
-			r.Complain(value, "a whole number", path...)
+			r.refuse(value, "a whole number", path)
 			return 0, false
 		}
 		number = int64(value)
 	default:
-		r.Complain(value, "a whole number", path...)
+		r.refuse(value, "a whole number", path)
 		return 0, false
 	}
 	switch {
 	case number < int64(least):
-		r.Complain(value, fmt.Sprintf("at least %d", least), path...)
+		r.refuse(value, fmt.Sprintf("at least %d", least), path)
 		return 0, false
 	case number > math.MaxInt32:
-		r.Complain(value, fmt.Sprintf("at most %d", math.MaxInt32), path...)
+		r.refuse(value, fmt.Sprintf("at most %d", math.MaxInt32), path)
 		return 0, false
 	}
 	return int32(number), true
@@ -171,16 +175,16 @@ func (r *Reader) quantity(value any, path []string) (resource.Quantity, bool) {
 		text = strconv.FormatFloat(value, 'g', -1, 64)
 	}
 	if text == "" || len(text) > longestQuantity || !hasSmallExponent(text) {
-		r.Complain(value, "a quantity", path...)
+		r.refuse(value, "a quantity", path)
 		return resource.Quantity{}, false
 	}
 	quantity, err := resource.ParseQuantity(text)
 	if err != nil {
-		r.Complain(value, "a quantity", path...)
+		r.refuse(value, "a quantity", path)
 		return resource.Quantity{}, false
 	}
 	if quantity.Sign() < 0 {
-		r.Complain(value, "at least 0", path...)
+		r.refuse(value, "at least 0", path)
 		return resource.Quantity{}, false
 	}
 	return quantity, true
@@ -231,9 +235,12 @@ func quote(value any) string {
 const longestQuote = 40
 
 func clip(text string) string {
-	runes := []rune(text[:min(len(text), 4*longestQuote)])
-	if len(runes) <= longestQuote {
-		return text
+	count := 0
+	for at := range text {
+		if count == longestQuote {
+			return text[:at] + "…"
+		}
+		count++
 	}
-	return string(runes[:longestQuote]) + "…"
+	return text
 }
