@@ -1,0 +1,209 @@
+package ledger
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+)
+
+// PodStore takes in the pods of the cluster, all phases: a reflector writes into it.
+func (l *Ledger) PodStore() cache.ReflectorStore { return podStore{l} }
+
+type podStore struct{ *Ledger }
+
+func (s podStore) Add(object any) error    { return s.upsert(object) }
+func (s podStore) Update(object any) error { return s.upsert(object) }
+func (s podStore) Resync() error           { return nil }
+
+func (s podStore) upsert(object any) error {
+	pod, ok := object.(*v1.Pod)
+	if !ok {
+		return fmt.Errorf("want a Pod, got %T", object)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setPod(pod)
+	return nil
+}
+
+func (s podStore) Delete(object any) error {
+	pod, ok := object.(metav1.Object)
+	if !ok {
+		return fmt.Errorf("want a Pod, got %T", object)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deletePod(types.NamespacedName{Namespace: pod.GetNamespace(), Name: pod.GetName()})
+	return nil
+}
+
+// Replace implements cache.ReflectorStore: a new list came, after the start or after a watch broke.
+func (s podStore) Replace(objects []any, _ string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	listed := make(map[types.NamespacedName]struct{}, len(objects))
+	for _, object := range objects {
+		pod, ok := object.(*v1.Pod)
+		if !ok {
+			return fmt.Errorf("want a Pod, got %T", object)
+		}
+		listed[nameOf(pod)] = struct{}{}
+		s.setPod(pod)
+	}
+	for _, name := range s.Pods.Keys() {
+		if _, ok := listed[name]; !ok {
+			s.deletePod(name)
+		}
+	}
+	for name := range s.members {
+		if _, ok := listed[name]; !ok {
+			s.deletePod(name)
+		}
+	}
+	return nil
+}
+
+func nameOf(pod *v1.Pod) types.NamespacedName {
+	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+}
+
+// setPod books a pod as it is now. The lock is held.
+func (l *Ledger) setPod(pod *v1.Pod) {
+	pod.ManagedFields = nil
+	name := nameOf(pod)
+	old, wasMember := l.members[name]
+	if wasMember && old.pod.UID != pod.UID {
+		// Deleted and created anew behind our back: the core must see both.
+		l.deletePod(name)
+		wasMember = false
+	}
+	key, isAmbiguous, isMember := l.claim(pod)
+	if wasMember && (!isMember || old.key != key) {
+		l.leave(name, old)
+	}
+	if !isMember {
+		l.showPlain(name, pod)
+		return
+	}
+
+	e, ok := l.gangs[key]
+	if !ok {
+		e = newEntry(key)
+		l.gangs[key] = e
+	}
+	m := &member{pod: pod, key: key, state: stateOf(pod), isAmbiguous: isAmbiguous}
+	if d := l.Dialect(key.Dialect); d != nil {
+		m.role = d.Role(pod)
+	}
+	if !m.state.isShown() {
+		m.pod = stripped(pod)
+	}
+	if wasMember && old.key == key {
+		e.remove(name, old)
+	}
+	l.members[name] = m
+	e.add(name, m)
+	l.show(e, name, m)
+}
+
+// deletePod forgets a pod. The lock is held.
+func (l *Ledger) deletePod(name types.NamespacedName) {
+	if m, ok := l.members[name]; ok {
+		l.leave(name, m)
+	}
+	l.Pods.Delete(name)
+}
+
+// leave takes a pod out of its gang. The core keeps it until the caller shows or deletes it. The lock is held.
+func (l *Ledger) leave(name types.NamespacedName, m *member) {
+	delete(l.members, name)
+	e := l.gangs[m.key]
+	e.remove(name, m)
+	l.refresh(e)
+	if m.state == pending {
+		// Membership is fixed in the core's queue: there the pod leaves and comes anew.
+		l.Pods.Delete(name)
+	}
+}
+
+// showPlain shows a pod that belongs to no gang as it is, or takes it away when it is over.
+func (l *Ledger) showPlain(name types.NamespacedName, pod *v1.Pod) {
+	if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
+		l.Pods.Delete(name)
+		return
+	}
+	l.Pods.Set(pod)
+}
+
+// show brings the feeds up to date after one member changed. The lock is held.
+//
+// The group goes out first: a core that knows a member without its group puts it aside.
+func (l *Ledger) show(e *entry, name types.NamespacedName, m *member) {
+	all := l.refresh(e)
+	switch {
+	case !m.state.isShown():
+		l.Pods.Delete(name)
+	case !all:
+		l.Pods.Set(e.inMemory(m.pod))
+	}
+}
+
+// refresh settles a gang and shows what changed of it, members included if all of them did. The lock is held.
+func (l *Ledger) refresh(e *entry) (membersShown bool) {
+	was := e.blocked
+	membersChanged := e.settle(l.classes)
+	l.showGroup(e, was != e.blocked && e.blocked == gang.Waiting{})
+	if membersChanged {
+		for _, m := range e.members {
+			if m.state.isShown() {
+				l.Pods.Set(e.inMemory(m.pod))
+			}
+		}
+	}
+	l.notify(e.key)
+	if e.isEmpty() {
+		delete(l.gangs, e.key)
+	}
+	return membersChanged
+}
+
+// inMemory is the pod as the core is shown it. It shares all but its spec's head with the original.
+func (e *entry) inMemory(pod *v1.Pod) *v1.Pod {
+	out := *pod
+	name, priority, policy := e.key.InMemoryName(), e.priority, e.policy
+	out.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &name}
+	out.Spec.Priority, out.Spec.PreemptionPolicy = &priority, &policy
+	return &out
+}
+
+// claim finds the gang that a pod belongs to: that of the first dialect whose key it carries.
+func (l *Ledger) claim(pod *v1.Pod) (key gang.Key, isAmbiguous, isMember bool) {
+	if !l.serves.Has(pod.Spec.SchedulerName) {
+		return gang.Key{}, false, false
+	}
+	for _, d := range l.dialects {
+		name := d.GroupName(pod)
+		if name == "" {
+			continue
+		}
+		if isMember {
+			return key, true, true
+		}
+		key, isMember = gang.Key{Dialect: d.Name(), Namespace: pod.Namespace, Name: name}, true
+	}
+	return key, false, isMember
+}
+
+// stripped keeps of a pod that is over what its gang's account needs: clusters keep many of them for long.
+func stripped(pod *v1.Pod) *v1.Pod {
+	return &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, DeletionTimestamp: pod.DeletionTimestamp},
+		Spec:       v1.PodSpec{NodeName: pod.Spec.NodeName, SchedulerName: pod.Spec.SchedulerName, Priority: pod.Spec.Priority},
+		Status:     v1.PodStatus{Phase: pod.Status.Phase},
+	}
+}

@@ -1,0 +1,218 @@
+// Package gang is the scheduler plugin that places gangs all at once or not at all.
+//
+// Purpose: a thin adapter between the scheduling framework and the gangs' account (see [Account]). It replaces the core's
+// GangScheduling, TopologyPlacementGenerator and PodGroupPodsCount plugins, and PrioritySort. In the order in which the
+// framework calls it:
+//
+//	Less                   half-started gangs first (after a crash), then by priority, then by age
+//	PreEnqueue             a gang is tried once it can be complete; what it lacks is known to the account
+//	GeneratePlacements     refuses what cannot fit, before any member is tried
+//	Reserve, Unreserve     count the roles placed in this try; give back a gang that waits in Permit when one of it goes
+//	PlacementFeasible      enough members, and enough of each role
+//	PodGroupPostFilter     says why a gang that was tried did not fit
+//	Permit                 holds members until the gang's quorum is reserved, then lets all go
+//
+// Invariants: no member goes to binding unless the quorum of its gang is reserved; nothing panics outward.
+// Cost: constant per member in every method but GeneratePlacements and PodGroupPostFilter, which are called once per try
+// of a gang and look at each node once per class of equal members.
+package gang
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/topologyaware"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+)
+
+// Name is the plugin's name in profiles and pluginConfig.
+const Name = "Gang"
+
+// Gang is the plugin; one instance per profile.
+type Gang struct {
+	handle         fwk.Handle
+	account        Account
+	permitTimeout  time.Duration
+	waiting        waitingMembers
+	nativeTopology *topologyaware.TopologyPlacement
+}
+
+var (
+	_ fwk.QueueSortPlugin               = &Gang{}
+	_ fwk.PreEnqueuePlugin              = &Gang{}
+	_ fwk.EnqueueExtensions             = &Gang{}
+	_ fwk.PlacementGeneratePlugin       = &Gang{}
+	_ fwk.ReservePlugin                 = &Gang{}
+	_ framework.PlacementFeasiblePlugin = &Gang{}
+	_ fwk.PodGroupPostFilterPlugin      = &Gang{}
+	_ fwk.PermitPlugin                  = &Gang{}
+)
+
+// Account is what the plugin asks and tells about gangs; the ledger is one.
+type Account interface {
+	// Blocked returns why no member may be tried now.
+	Blocked(gang.Key) gang.Waiting
+	// Demand returns what the gang needs, false if its PodGroup is gone.
+	Demand(gang.Key) (ledger.Demand, bool)
+	// IsHalfStarted is true while fewer members than must run together hold a node, but not none.
+	IsHalfStarted(gang.Key) bool
+	// Refuse notes why a try failed, Accept that one succeeded.
+	Refuse(gang.Key, gang.Waiting)
+	Accept(gang.Key)
+	// Role returns a member's role inside its gang.
+	Role(gang.Key, *v1.Pod) string
+}
+
+// Factory returns what the framework builds the plugin with, once per profile.
+func Factory(account Account) frameworkruntime.PluginFactory {
+	return func(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+		args, err := argsOf(object)
+		if err != nil {
+			return nil, err
+		}
+		// Until the solver knows native constraints, the core's own generator serves them.
+		topology, err := topologyaware.New(ctx, nil, handle, feature.Features{})
+		if err != nil {
+			return nil, fmt.Errorf("build %s: %w", topologyaware.Name, err)
+		}
+		return &Gang{
+			handle:         handle,
+			account:        account,
+			permitTimeout:  time.Duration(*args.ScheduleTimeoutSeconds) * time.Second,
+			nativeTopology: topology,
+		}, nil
+	}
+}
+
+// Name implements fwk.Plugin.
+func (*Gang) Name() string { return Name }
+
+// keyOf returns the gang that a pod belongs to in memory.
+func keyOf(pod *v1.Pod) (gang.Key, bool) {
+	if g := pod.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
+		return gang.KeyOf(pod.Namespace, *g.PodGroupName), true
+	}
+	return gang.Key{}, false
+}
+
+// Less orders the queue. A half-started gang comes first whatever its priority: it holds GPUs that nobody uses until it is
+// whole, and after a crash its members' places are free still, which they are not once another gang was tried.
+func (g *Gang) Less(a, b fwk.QueuedEntityInfo) bool {
+	if x, y := g.isHalfStarted(a), g.isHalfStarted(b); x != y {
+		return x
+	}
+	if x, y := a.GetPriority(), b.GetPriority(); x != y {
+		return x > y
+	}
+	return a.GetTimestamp().Before(b.GetTimestamp())
+}
+
+func (g *Gang) isHalfStarted(entity fwk.QueuedEntityInfo) bool {
+	group, ok := entity.(*framework.QueuedPodGroupInfo)
+	return ok && g.account.IsHalfStarted(gang.KeyOf(group.Namespace, group.Name))
+}
+
+// PreEnqueue is called for each member before its gang enters the active queue.
+func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
+	key, ok := keyOf(pod)
+	if !ok {
+		return nil
+	}
+	if why := g.account.Blocked(key); why != (gang.Waiting{}) {
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why.String())
+	}
+	if exist, need := g.known(pod); exist < need {
+		// The account is ahead of the queue: the rest of the gang is about to arrive here.
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("%s: %d of %d members are known to the queue", gang.GangIncomplete, exist, need))
+	}
+	return nil
+}
+
+// known returns how many members the core knows and how many it must place.
+func (g *Gang) known(pod *v1.Pod) (exist, need int) {
+	name := *pod.Spec.SchedulingGroup.PodGroupName
+	manager := g.handle.PodGroupManager()
+	group, err := manager.PodGroups().Get(pod.Namespace, name)
+	if err != nil {
+		return 0, 1
+	}
+	if group.Spec.SchedulingPolicy.Gang == nil {
+		return 0, 0
+	}
+	state, err := manager.PodGroupStates().Get(pod.Namespace, name)
+	if err != nil {
+		return 0, 1
+	}
+	return state.AllPodsCount(), int(group.Spec.SchedulingPolicy.Gang.MinCount)
+}
+
+// Permit is called for each member of a gang that has been placed, one after the other.
+func (g *Gang) Permit(_ context.Context, _ fwk.CycleState, pod *v1.Pod, _ string) (*fwk.Status, time.Duration) {
+	key, ok := keyOf(pod)
+	if !ok {
+		return nil, 0
+	}
+	manager := g.handle.PodGroupManager()
+	group, err := manager.PodGroups().Get(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
+	if err != nil {
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("%s: the PodGroup was deleted while its members were placed", gang.GangNotFound)), 0
+	}
+	if group.Spec.SchedulingPolicy.Gang == nil {
+		return nil, 0
+	}
+	state, err := manager.PodGroupStates().Get(pod.Namespace, group.Name)
+	if err != nil {
+		return fwk.AsStatus(err), 0
+	}
+	if need := int(group.Spec.SchedulingPolicy.Gang.MinCount); state.ScheduledPodsCount() < need {
+		g.waiting.add(key, pod.UID)
+		return fwk.NewStatus(fwk.Wait, fmt.Sprintf("%d of %d members are reserved", state.ScheduledPodsCount(), need)), g.timeout(key)
+	}
+	for _, uid := range g.waiting.take(key) {
+		if member := g.handle.GetWaitingPod(uid); member != nil {
+			member.Allow(Name)
+		}
+	}
+	g.account.Accept(key)
+	return nil, 0
+}
+
+func (g *Gang) timeout(key gang.Key) time.Duration {
+	if demand, ok := g.account.Demand(key); ok && demand.Group.ScheduleTimeout > 0 {
+		return demand.Group.ScheduleTimeout
+	}
+	return g.permitTimeout
+}
+
+// Unreserve is called when a member that was reserved does not get bound. If it waited in Permit, the others that wait with
+// it go back too: without it there is no quorum, and what they hold is of use to somebody else.
+func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) {
+	key, ok := keyOf(pod)
+	if !ok {
+		return
+	}
+	if state.IsPodGroupSchedulingCycle() {
+		countRole(state, g.account.Role(key, pod), -1)
+		return
+	}
+	if !g.waiting.has(key, pod.UID) {
+		return
+	}
+	members := g.waiting.take(key)
+	why := gang.Waiting{Reason: gang.PermitTimeout, Sentence: fmt.Sprintf("%d members were reserved, but not enough others to start within %s", len(members), g.timeout(key))}
+	g.account.Refuse(key, why)
+	for _, uid := range members {
+		if member := g.handle.GetWaitingPod(uid); member != nil {
+			member.Reject(Name, why.String())
+		}
+	}
+}

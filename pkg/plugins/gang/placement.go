@@ -1,0 +1,262 @@
+package gang
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	resourcehelper "k8s.io/component-helpers/resource"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+)
+
+// try is what the plugin remembers of one try to place a gang. The scheduler works on one gang at a time, in one goroutine.
+type try struct {
+	classes  []class
+	need     int64          // members that must be placed in this try
+	perRole  map[string]int // members of a role that must be placed in this try
+	topology string         // the node label that a native constraint names, "" for none
+	reached  int            // the most members that were placed at once
+	refused  gang.Waiting
+}
+
+// Clone implements fwk.StateData. The framework clones states for simulations, which share the try.
+func (t *try) Clone() fwk.StateData { return t }
+
+// rolesPlaced counts the members placed by role, in one placement.
+type rolesPlaced map[string]int
+
+// Clone implements fwk.StateData.
+func (r rolesPlaced) Clone() fwk.StateData { return maps.Clone(r) }
+
+const (
+	tryKey   fwk.StateKey = Name + "/try"
+	rolesKey fwk.StateKey = Name + "/roles"
+)
+
+type reader interface {
+	Read(fwk.StateKey) (fwk.StateData, error)
+}
+
+func tryOf(state reader) (*try, bool) {
+	data, err := state.Read(tryKey)
+	if err != nil {
+		return nil, false
+	}
+	t, ok := data.(*try)
+	return t, ok
+}
+
+// GeneratePlacements is called once per try, before any member is looked at. It refuses a gang that cannot fit by its sums;
+// what passes is offered all nodes, or one placement per domain where a native constraint asks for it.
+func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, parent *fwk.Placement) (*fwk.GeneratePlacementsResult, *fwk.Status) {
+	key := gang.KeyOf(info.GetNamespace(), info.GetName())
+	demand, ok := g.account.Demand(key)
+	if !ok {
+		return nil, fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("%s: the PodGroup was deleted", gang.GangNotFound))
+	}
+	scheduled, err := g.scheduledPods(info)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	t := &try{classes: classesOf(info.GetUnscheduledPods()), need: int64(max(1, minCount(info)-len(scheduled)))}
+	if constraints := info.GetPodGroup().Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {
+		t.topology = constraints.Topology[0].Key
+	}
+	if len(demand.Group.MinPerRole) > 0 {
+		t.perRole = g.openRoles(key, demand.Group.MinPerRole, demand.SucceededPerRole, scheduled)
+	}
+	state.Write(tryKey, t)
+
+	logger := klog.FromContext(ctx)
+	if t.refused = shortOfMinResources(demand.Group.MinResources, held(scheduled, demand.Group.MinResources), parent.Nodes); t.refused == (gang.Waiting{}) {
+		t.refused = refusal(logger, t.classes, t.need, parent.Nodes)
+	}
+	if t.refused != (gang.Waiting{}) {
+		return nil, fwk.NewStatus(fwk.Unschedulable, t.refused.String())
+	}
+	return g.nativeTopology.GeneratePlacements(ctx, state, info, parent)
+}
+
+func minCount(info fwk.PodGroupInfo) int {
+	if group := info.GetPodGroup(); group != nil && group.Spec.SchedulingPolicy.Gang != nil {
+		return int(group.Spec.SchedulingPolicy.Gang.MinCount)
+	}
+	return 1
+}
+
+func (g *Gang) scheduledPods(info fwk.PodGroupInfo) ([]*v1.Pod, error) {
+	state, err := g.handle.SnapshotSharedLister().PodGroupStates().Get(info.GetNamespace(), info.GetName())
+	if err != nil {
+		return nil, fmt.Errorf("state of PodGroup %s/%s: %w", info.GetNamespace(), info.GetName(), err)
+	}
+	return state.ScheduledPods(), nil
+}
+
+// openRoles returns how many members of each role are missing still.
+func (g *Gang) openRoles(key gang.Key, minimum, succeeded map[string]int32, scheduled []*v1.Pod) map[string]int {
+	open := make(map[string]int, len(minimum))
+	for role, count := range minimum {
+		open[role] = int(count - succeeded[role])
+	}
+	for _, pod := range scheduled {
+		if pod.DeletionTimestamp == nil {
+			open[g.account.Role(key, pod)]--
+		}
+	}
+	maps.DeleteFunc(open, func(_ string, count int) bool { return count <= 0 })
+	return open
+}
+
+// held sums what the gang's placed members have of the resources that matter.
+func held(scheduled []*v1.Pod, matters v1.ResourceList) amounts {
+	sum := amounts{}
+	if len(matters) == 0 {
+		return sum
+	}
+	for _, pod := range scheduled {
+		for name, amount := range amountsOf(resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})) {
+			sum[name] += amount
+		}
+	}
+	return sum
+}
+
+// Reserve is called for each member that found a node, in the simulation of a try and again when it is carried out.
+func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) *fwk.Status {
+	if key, ok := keyOf(pod); ok && state.IsPodGroupSchedulingCycle() {
+		countRole(state, g.account.Role(key, pod), 1)
+	}
+	return nil
+}
+
+func countRole(state fwk.CycleState, role string, by int) {
+	placement := state.GetPlacementCycleState()
+	if placement == nil {
+		return
+	}
+	if t, ok := tryOf(placement.GetPodGroupSchedulingCycle()); !ok || len(t.perRole) == 0 {
+		return
+	}
+	roles := rolesIn(placement)
+	roles[role] += by
+	placement.Write(rolesKey, roles)
+}
+
+func rolesIn(placement fwk.PlacementCycleState) rolesPlaced {
+	if data, err := placement.Read(rolesKey); err == nil {
+		if roles, ok := data.(rolesPlaced); ok {
+			return roles
+		}
+	}
+	return rolesPlaced{}
+}
+
+// PlacementFeasible is called before the first member of a try and after each.
+func (g *Gang) PlacementFeasible(_ context.Context, placement fwk.PlacementCycleState, info fwk.PodGroupInfo, progress framework.PlacementProgress) *fwk.Status {
+	need := minCount(info)
+	t, isTried := tryOf(placement.GetPodGroupSchedulingCycle())
+	if isTried {
+		t.reached = max(t.reached, progress.Scheduled)
+	}
+	if progress.Scheduled+progress.Remaining < need {
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("%d of %d members fit", progress.Scheduled, need))
+	}
+	if progress.Scheduled < need {
+		return fwk.NewStatus(fwk.Wait, fmt.Sprintf("%d of %d members fit so far", progress.Scheduled, need))
+	}
+	if !isTried || len(t.perRole) == 0 {
+		return nil
+	}
+	roles := rolesIn(placement)
+	for _, role := range slices.Sorted(maps.Keys(t.perRole)) {
+		if roles[role] < t.perRole[role] {
+			return fwk.NewStatus(fwk.Wait, fmt.Sprintf("%d of %d members of role %q fit so far", roles[role], t.perRole[role], role))
+		}
+	}
+	return nil
+}
+
+// PodGroupPostFilter is called when a try failed. It makes room for nobody yet: it tells the account why, in the words that
+// the gang's members will show.
+func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
+	why := gang.Waiting{Reason: gang.GangNotFound, Sentence: "the PodGroup was deleted"}
+	if t, ok := tryOf(state); ok {
+		if why = t.refused; why == (gang.Waiting{}) {
+			why = g.explain(ctx, t)
+		}
+	}
+	g.account.Refuse(gang.KeyOf(info.GetNamespace(), info.GetName()), why)
+	return nil, fwk.NewStatus(fwk.Unschedulable, why.String())
+}
+
+// explain finds out why a gang that fits by its sums found no place: nodes that no member may use, or members that take
+// each other's room.
+func (g *Gang) explain(ctx context.Context, t *try) gang.Waiting {
+	nodes, err := g.handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		return gang.Waiting{Reason: gang.SchedulerError, Sentence: err.Error()}
+	}
+	fewest := len(nodes)
+	for _, c := range t.classes {
+		feasible, reasons := g.feasible(ctx, c.pod, nodes)
+		if feasible == 0 {
+			return gang.Waiting{Reason: gang.NodesRejected, Sentence: fmt.Sprintf("no node admits %s: %s", plural(c.count, "member"), counted(reasons))}
+		}
+		fewest = min(fewest, feasible)
+	}
+	if t.topology != "" {
+		return gang.Waiting{Reason: gang.TopologyTooNarrow, Sentence: fmt.Sprintf("no domain of %s holds the gang", t.topology)}
+	}
+	return gang.Waiting{Reason: gang.Fragmented, Sentence: fmt.Sprintf("%d members fit together, %d more must; alone each fits on %s",
+		t.reached, max(1, int(t.need)-t.reached), plural(int64(fewest), "node"))}
+}
+
+// preFilterRunner is the part of framework.Framework that a fwk.Handle leaves out; the framework hands out itself.
+type preFilterRunner interface {
+	RunPreFilterPlugins(ctx context.Context, state fwk.CycleState, pod *v1.Pod) (*fwk.PreFilterResult, *fwk.Status, sets.Set[string])
+}
+
+var _ preFilterRunner = framework.Framework(nil)
+
+// feasible runs the profile's own filters for one pod over all nodes.
+func (g *Gang) feasible(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo) (count int, reasons map[string]int) {
+	reasons = map[string]int{}
+	runner, ok := g.handle.(preFilterRunner)
+	if !ok {
+		return len(nodes), reasons
+	}
+	state := framework.NewCycleState()
+	result, status, _ := runner.RunPreFilterPlugins(ctx, state, pod)
+	if !status.IsSuccess() {
+		reasons[status.Message()] = len(nodes)
+		return 0, reasons
+	}
+	for _, node := range nodes {
+		if result != nil && result.NodeNames != nil && !result.NodeNames.Has(node.Node().Name) {
+			reasons["not selected"]++
+			continue
+		}
+		if status := g.handle.RunFilterPlugins(ctx, state, pod, node); status.IsSuccess() {
+			count++
+		} else {
+			reasons[status.Message()]++
+		}
+	}
+	return count, reasons
+}
+
+func counted(reasons map[string]int) string {
+	parts := make([]string, 0, len(reasons))
+	for _, why := range slices.Sorted(maps.Keys(reasons)) {
+		parts = append(parts, fmt.Sprintf("%d %s", reasons[why], why))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,100 @@
+package scheduler
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"sigs.k8s.io/yaml"
+
+	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
+)
+
+const (
+	// DefaultProfile is the scheduler name that is served where no configuration file says otherwise.
+	DefaultProfile = "phalanx"
+	// defaultQPS and defaultBurst take the place of kube-scheduler's 50 and 100 requests a second, at which a gang of 1,000
+	// would be half started for 20 s. The API server's own priority and fairness protects it better than a slow client.
+	defaultQPS   = 2000
+	defaultBurst = 4000
+	// upstreamLease is the lease of the default scheduler, which must not be ours.
+	upstreamLease = "kube-scheduler"
+)
+
+// defaultConfig is what is served without a configuration file: upstream's defaults, but for profile, rate and lease.
+func defaultConfig() (*config.KubeSchedulerConfiguration, error) {
+	cfg, err := latest.Default()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Profiles[0].SchedulerName = DefaultProfile
+	cfg.ClientConnection.QPS, cfg.ClientConnection.Burst = defaultQPS, defaultBurst
+	cfg.LeaderElection.ResourceName = Name
+	return cfg, nil
+}
+
+// stated is the part of a configuration file whose absence matters: upstream's loader fills in its own defaults, after
+// which nobody can tell them from the user's words.
+type stated struct {
+	ClientConnection struct {
+		QPS   *float32 `json:"qps"`
+		Burst *int32   `json:"burst"`
+	} `json:"clientConnection"`
+}
+
+// ourDefaults puts our defaults where a configuration file left upstream's.
+func ourDefaults(cfg *config.KubeSchedulerConfiguration, file string) error {
+	if cfg.LeaderElection.ResourceName == upstreamLease {
+		cfg.LeaderElection.ResourceName = Name
+	}
+	if file == "" {
+		return nil
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var said stated
+	if err := yaml.Unmarshal(raw, &said); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if said.ClientConnection.QPS == nil {
+		cfg.ClientConnection.QPS = defaultQPS
+	}
+	if said.ClientConnection.Burst == nil {
+		cfg.ClientConnection.Burst = defaultBurst
+	}
+	return nil
+}
+
+// replaced are the core's plugins whose work ours does.
+var replaced = []string{names.GangScheduling, names.TopologyPlacementGenerator, names.PodGroupPodsCount, names.PrioritySort}
+
+// useOurPlugins makes a profile run our plugins, however little its configuration says of them.
+func useOurPlugins(profile *config.KubeSchedulerProfile) {
+	if profile.Plugins == nil {
+		profile.Plugins = &config.Plugins{}
+	}
+	p := profile.Plugins
+	for _, set := range []*config.PluginSet{&p.MultiPoint, &p.PreEnqueue, &p.QueueSort, &p.Permit, &p.PlacementGenerate, &p.PlacementScore} {
+		set.Enabled = slices.DeleteFunc(set.Enabled, func(e config.Plugin) bool { return slices.Contains(replaced, e.Name) })
+	}
+	if !slices.ContainsFunc(p.MultiPoint.Enabled, func(e config.Plugin) bool { return e.Name == gangplugin.Name }) {
+		p.MultiPoint.Enabled = append(p.MultiPoint.Enabled, config.Plugin{Name: gangplugin.Name})
+	}
+	// The core's preemption for groups tries victims one at a time, with the whole gang each time: thousands of them stall
+	// the loop. Single pods keep theirs.
+	p.PodGroupPostFilter.Disabled = append(p.PodGroupPostFilter.Disabled, config.Plugin{Name: names.DefaultPreemption})
+}
+
+// profileNames returns the scheduler names that the configuration serves.
+func profileNames(cfg *config.KubeSchedulerConfiguration) []string {
+	out := make([]string, 0, len(cfg.Profiles))
+	for _, profile := range cfg.Profiles {
+		out = append(out, profile.SchedulerName)
+	}
+	return out
+}

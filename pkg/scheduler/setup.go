@@ -1,0 +1,195 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+
+	"k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/tools/record"
+	componentconfig "k8s.io/component-base/config"
+	"k8s.io/klog/v2"
+	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	core "k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/utils/clock"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/coscheduling"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/native"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/scribe"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano"
+	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
+)
+
+// dialects in their order of precedence for a pod that carries the keys of several: Kubernetes' own first, since the API
+// server vouches for it.
+func dialects() []gang.Dialect {
+	return []gang.Dialect{native.New(), volcano.New(), coscheduling.New()}
+}
+
+// setup builds the scheduler, and starts all of ours that runs beside its core.
+func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConfig, *core.Scheduler, error) {
+	if err := setOurGates(); err != nil {
+		return nil, nil, err
+	}
+	if err := gangplugin.AddToScheme(scheme.Scheme); err != nil {
+		return nil, nil, err
+	}
+	c, err := configure(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := kubernetes.NewForConfig(rest.AddUserAgent(c.KubeConfig, "scheduler"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := fitGates(ctx, client.Discovery()); err != nil {
+		return nil, nil, err
+	}
+
+	edge, err := newEdge(c.KubeConfig, profileNames(&c.ComponentConfig))
+	if err != nil {
+		return nil, nil, err
+	}
+	c.Client = guardedClient{client, edge.ledger}
+	c.InformerFactory = edge.informers(client, opts)
+	dynamicClient, err := dynamic.NewForConfig(c.KubeConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.DynInformerFactory = dynamicinformer.NewDynamicSharedInformerFactory(dynamicClient, 0)
+	if err := electAndRecord(ctx, c); err != nil {
+		return nil, nil, err
+	}
+
+	cc := c.Complete()
+	var profiles []config.KubeSchedulerProfile
+	sched, err := core.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
+		guardedRecorders(cc.EventBroadcaster, edge.ledger),
+		core.WithComponentConfigVersion(cc.ComponentConfig.TypeMeta.APIVersion),
+		core.WithKubeConfig(cc.KubeConfig),
+		core.WithProfiles(cc.ComponentConfig.Profiles...),
+		core.WithPercentageOfNodesToScore(cc.ComponentConfig.PercentageOfNodesToScore),
+		core.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{gangplugin.Name: gangplugin.Factory(edge.ledger)}),
+		core.WithPodMaxBackoffSeconds(cc.ComponentConfig.PodMaxBackoffSeconds),
+		core.WithPodInitialBackoffSeconds(cc.ComponentConfig.PodInitialBackoffSeconds),
+		core.WithPodMaxInUnschedulablePodsDuration(cc.PodMaxInUnschedulablePodsDuration),
+		core.WithExtenders(cc.ComponentConfig.Extenders...),
+		core.WithParallelism(cc.ComponentConfig.Parallelism),
+		core.WithBuildFrameworkCapturer(func(profile config.KubeSchedulerProfile) { profiles = append(profiles, profile) }),
+	)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := options.LogOrWriteConfig(klog.FromContext(ctx), opts.WriteConfigTo, &cc.ComponentConfig, profiles); err != nil {
+		return nil, nil, err
+	}
+
+	go edge.sources.run(ctx)
+	writer := scribe.New(scribe.Options{
+		Ledger:  edge.ledger,
+		Queue:   edge.queue,
+		Client:  edge.client,
+		Dynamic: edge.dynamic,
+		Events:  cc.EventBroadcaster.NewRecorder(cc.ComponentConfig.Profiles[0].SchedulerName),
+		Owners:  volcanoJobs(edge.dynamic),
+		Clock:   clock.RealClock{},
+	})
+	onceLeading(sched, func() { go writer.Run(ctx) })
+	return &cc, sched, nil
+}
+
+// configure reads and checks flags and configuration file.
+func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, error) {
+	defaults, err := defaultConfig()
+	if err != nil {
+		return nil, err
+	}
+	opts.ComponentConfig = defaults
+	if errs := opts.Validate(); len(errs) > 0 {
+		return nil, errors.NewAggregate(errs)
+	}
+	if err := opts.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
+		return nil, fmt.Errorf("create self-signed certificates: %w", err)
+	}
+	c := &appconfig.Config{ComponentGlobalsRegistry: opts.ComponentGlobalsRegistry}
+	// The lease's name also arrives by flag, whose default upstream ties to the default scheduler.
+	if err := opts.ApplyTo(klog.FromContext(ctx), c); err != nil {
+		return nil, err
+	}
+	if err := ourDefaults(&c.ComponentConfig, opts.ConfigFile); err != nil {
+		return nil, err
+	}
+	c.KubeConfig.QPS, c.KubeConfig.Burst = c.ComponentConfig.ClientConnection.QPS, int(c.ComponentConfig.ClientConnection.Burst)
+	for i := range c.ComponentConfig.Profiles {
+		useOurPlugins(&c.ComponentConfig.Profiles[i])
+	}
+	return c, nil
+}
+
+// electAndRecord fills in the event broadcaster and the leader election.
+func electAndRecord(ctx context.Context, c *appconfig.Config) error {
+	client, err := kubernetes.NewForConfig(c.KubeConfig)
+	if err != nil {
+		return err
+	}
+	c.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, client)
+	if !c.ComponentConfig.LeaderElection.LeaderElect {
+		return nil
+	}
+	c.LeaderElection, err = leaderElection(c.ComponentConfig.LeaderElection, c.KubeConfig,
+		c.EventBroadcaster.DeprecatedNewLegacyRecorder(c.ComponentConfig.Profiles[0].SchedulerName))
+	return err
+}
+
+func leaderElection(cfg componentconfig.LeaderElectionConfiguration, kubeConfig *rest.Config, recorder record.EventRecorder) (*leaderelection.LeaderElectionConfig, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name this host for the leader election: %w", err)
+	}
+	// Two processes on one host must not take each other for themselves.
+	identity := host + "_" + string(uuid.NewUUID())
+	lock, err := resourcelock.NewFromKubeconfig(cfg.ResourceLock, cfg.ResourceNamespace, cfg.ResourceName,
+		resourcelock.ResourceLockConfig{Identity: identity, EventRecorder: recorder}, kubeConfig, cfg.RenewDeadline.Duration)
+	if err != nil {
+		return nil, fmt.Errorf("create the leader election lock: %w", err)
+	}
+	return &leaderelection.LeaderElectionConfig{
+		Lock:            lock,
+		LeaseDuration:   cfg.LeaseDuration.Duration,
+		RenewDeadline:   cfg.RenewDeadline.Duration,
+		RetryPeriod:     cfg.RetryPeriod.Duration,
+		WatchDog:        leaderelection.NewLeaderHealthzAdaptor(cfg.LeaseDuration.Duration + cfg.RetryPeriod.Duration),
+		Name:            Name,
+		ReleaseOnCancel: true,
+	}, nil
+}
+
+// onceLeading calls f when the core asks for its first pod: that is when this replica leads, and not before.
+func onceLeading(sched *core.Scheduler, f func()) {
+	next, isFirst := sched.NextEntity, true
+	sched.NextEntity = func(logger klog.Logger) (framework.QueuedEntityInfo, error) {
+		if isFirst { // the core calls from one goroutine
+			isFirst = false
+			f()
+		}
+		return next(logger)
+	}
+}
+
+var _ gangplugin.Account = &ledger.Ledger{}
