@@ -19,24 +19,22 @@
 //
 // # The phases
 //
-//	              created
-//	                 │
-//	                 ▼
-//	           ┌───────────┐   admitted without pods, or
-//	           │  Pending  │   its minimum of pods exists    ┌───────────┐
-//	           │           ├───────────────────────────────▶ │  Inqueue  │ ◀──────────────┐
-//	           └─────┬─────┘                                 └─────┬─────┘                │
-//	                 │ minimum placed                minimum placed│                      │
-//	                 └──────────────────┐   ┌──────────────────────┘                      │
-//	                                    ▼   ▼                                             │
-//	┌───────────┐  members lost,     ┌───────────┐  all its pods are over,    ┌───────────┴─┐
-//	│  Unknown  │  or minimum raised │  Running  │  at least the minimum      │  Completed  │
-//	│           │ ◀──────────────────┤           ├──────────────────────────▶ │             │
-//	│           ├──────────────────▶ │           │ ◀──────────────────────────┤             │
-//	└─────┬─────┘  minimum placed    └───────────┘  new pods, minimum placed  └─────────────┘
-//	      │                                                                       ▲   │ new pods wait
-//	      └───────────────────────────────────────────────────────────────────────┘   └─▶ Inqueue
-//	         all its pods are over, or minMember became 0
+//	 created     minimum of pods exists,               minimum              all pods over,
+//	    │        or admitted without pods              placed               the minimum among them
+//	┌───▼─────┐                           ┌─────────┐           ┌─────────┐              ┌───────────┐
+//	│ Pending ├──────────────────────────▶│ Inqueue ├──────────▶│ Running ├─────────────▶│ Completed │
+//	└─────────┘                           └────▲────┘           └─┬─────▲─┘              └─▲───────┬─┘
+//	                                           │     members lost,│     │minimum           │       │
+//	                                           │        or minimum│     │placed            │       │
+//	                                           │            raised│     │again             │       │
+//	                                           │                ┌─▼─────┴─┐ all pods over, │       │
+//	                                           │                │ Unknown ├────────────────┘       │
+//	                                           │                └─────────┘ or minMember 0         │
+//	                                           └───────────────────────────────────────────────────┘
+//	                                                          new pods that wait
+//
+// A phase that lasted too briefly to be written is stepped over: pods that are bound at once take their group from Pending
+// or Completed to Running, and pods that are over at once take it to Completed.
 //
 // "Placed" is bound, running or succeeded; "over" is succeeded or failed. Terminating pods count nowhere. The minimum is
 // minMember, and 1 where that is 0. A group whose spec is broken keeps its phase until it is mended.

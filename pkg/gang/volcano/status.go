@@ -115,10 +115,11 @@ func reasonFor(reason gang.Reason, group *gang.Group, progress gang.Progress) st
 // readyReason is the wording that Volcano's scheduler uses where the API promises one word.
 const readyReason = "tasks in gang are ready to be scheduled"
 
-// scheduled says whether the minimum is placed.
+// scheduled says whether the minimum is placed. What it said when the gang was over stays when the pods are deleted.
 func scheduled(phase v1beta1.PodGroupPhase, group *gang.Group, progress gang.Progress) condition {
+	isPlaced := progress.Placed() >= need(group)
 	switch {
-	case phase == v1beta1.PodGroupRunning:
+	case phase == v1beta1.PodGroupRunning, phase == v1beta1.PodGroupCompleted && isPlaced:
 		return condition{kind: v1beta1.PodGroupScheduled, status: v1.ConditionTrue, reason: readyReason}
 	case phase == v1beta1.PodGroupCompleted || group.Invalid != "":
 		return condition{kind: v1beta1.PodGroupScheduled}

@@ -247,10 +247,22 @@ func TestStatus(t *testing.T) {
 			want: `{phase: Unknown, running: 3, conditions: [{type: Scheduled, status: "False", reason: NotEnoughResources,
 				message: 3 of 4 members that must run together have a node, lastTransitionTime: noon, transitionID: kept}]}`,
 		},
-		"completion leaves Scheduled as it is": {
-			spec: `{minMember: 4}`, before: `{phase: Running, running: 4, conditions: [{type: Scheduled, status: "True", reason: r}]}`,
+		"completion keeps Scheduled": {
+			spec: `{minMember: 4}`, before: `{phase: Running, running: 4, conditions: [{type: Scheduled, status: "True",
+				reason: tasks in gang are ready to be scheduled, transitionID: kept}]}`,
 			progress: gang.Progress{Succeeded: 4},
-			want:     `{phase: Completed, succeeded: 4, conditions: [{type: Scheduled, status: "True", reason: r}]}`,
+			want: `{phase: Completed, succeeded: 4, conditions: [{type: Scheduled, status: "True",
+				reason: tasks in gang are ready to be scheduled, transitionID: kept}]}`,
+		},
+		"completion after a lost member that came back mends Scheduled": {
+			spec: `{minMember: 4}`, before: `{phase: Unknown, conditions: [{type: Scheduled, status: "False", reason: r, message: m}]}`,
+			progress: gang.Progress{Succeeded: 4, Failed: 1},
+			want: `{phase: Completed, succeeded: 4, failed: 1, conditions: [{type: Scheduled, status: "True",
+				reason: tasks in gang are ready to be scheduled, lastTransitionTime: "2026-08-01T13:00:00Z", transitionID: ID}]}`,
+		},
+		"a gang that is over says what it said when its pods are deleted": {
+			spec: `{minMember: 4}`, before: `{phase: Completed, succeeded: 4, conditions: [{type: Scheduled, status: "True", reason: r}]}`,
+			want: `{phase: Completed, conditions: [{type: Scheduled, status: "True", reason: r}]}`,
 		},
 		"conditions and fields of others are kept, whatever they are, and in their order": {
 			spec: `{minMember: 1}`, before: `{phase: Pending, theirs: [1], conditions: [7, {type: Mine, status: "True"},
