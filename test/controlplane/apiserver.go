@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -26,7 +26,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := c.runEnvtest(ctx); err != nil {
+	if err := withFreshPorts(func() error { return c.runEnvtest(ctx) }); err != nil {
 		return err
 	}
 	user, err := c.plane.AddUser(envtest.User{Name: "admin", Groups: []string{adminGroup}},
@@ -40,9 +40,10 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.waitUntil(ctx, apiServerName, "the default namespace", func(ctx context.Context) (bool, error) {
+	namespace := expectation{what: "the default namespace", log: c.LogPath(apiServerName)}
+	if err := namespace.wait(ctx, func(ctx context.Context) error {
 		_, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceDefault, metav1.GetOptions{})
-		return err == nil, err
+		return err
 	}); err != nil {
 		return err
 	}
@@ -64,6 +65,13 @@ func (c *ControlPlane) program(name string) string {
 
 // runEnvtest starts the two processes. envtest cannot be told to give up; cutting the leash ends what it waits for.
 func (c *ControlPlane) runEnvtest(ctx context.Context) error {
+	data, certificates := filepath.Join(c.dataDir, "etcd"), filepath.Join(c.dataDir, "apiserver")
+	// An attempt before this one may have left certificates, which envtest would take for its own.
+	for _, dir := range []string{data, certificates} {
+		if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+			return err
+		}
+	}
 	etcdLog, err := openLog(c.LogPath(etcdName))
 	if err != nil {
 		return err
@@ -77,11 +85,11 @@ func (c *ControlPlane) runEnvtest(ctx context.Context) error {
 
 	plane := &envtest.ControlPlane{
 		Etcd: &envtest.Etcd{
-			Path: c.program(etcdName), DataDir: filepath.Join(c.dataDir, "etcd"), Out: etcdLog, Err: etcdLog,
+			Path: c.program(etcdName), DataDir: data, Out: etcdLog, Err: etcdLog,
 			StartTimeout: startTimeout, StopTimeout: stopTimeout,
 		},
 		APIServer: &envtest.APIServer{
-			Path: c.program(apiServerName), CertDir: filepath.Join(c.dataDir, "apiserver"), Out: apiLog, Err: apiLog,
+			Path: c.program(apiServerName), CertDir: certificates, Out: apiLog, Err: apiLog,
 			StartTimeout: startTimeout, StopTimeout: stopTimeout,
 		},
 	}
@@ -162,28 +170,4 @@ func (c *ControlPlane) configureAPIServer(args *envtest.Arguments) {
 	for name, values := range c.options.APIServerArgs {
 		args.Set(name, values...)
 	}
-}
-
-// waitUntil polls a condition until it holds. Errors of the condition are kept for the message, not acted on: everything
-// fails for a while when it starts.
-func (c *ControlPlane) waitUntil(ctx context.Context, process, what string, holds wait.ConditionWithContextFunc) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(ctx context.Context) (bool, error) {
-		if err := c.Failure(); err != nil {
-			return false, err
-		}
-		var done bool
-		done, last = holds(ctx)
-		return done, nil
-	})
-	if err == nil {
-		return nil
-	}
-	if failure := c.Failure(); failure != nil {
-		return failure
-	}
-	if last != nil {
-		err = fmt.Errorf("%w (last: %w)", err, last)
-	}
-	return withTail(fmt.Errorf("waiting for %s: %w", what, err), c.LogPath(process))
 }

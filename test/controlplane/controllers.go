@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,19 +38,19 @@ var controllerNames = []string{
 // nativePodGroupController keeps a native PodGroup until its pods are gone; it exists only with the API's gates on.
 const nativePodGroupController = "podgroup-protection-controller"
 
-func (c *ControlPlane) startControllers() error {
+func (c *ControlPlane) startControllers() (*Process, error) {
 	kubeconfig, err := c.componentKubeconfig(controllerManagerName)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	certificates := c.plane.APIServer.CertDir
 	rootCA := filepath.Join(certificates, "ca.crt")
 	if err := os.WriteFile(rootCA, c.plane.APIServer.SecureServing.CA, 0o644); err != nil {
-		return err
+		return nil, err
 	}
-	names := controllerNames
+	names := slices.Clone(controllerNames)
 	if c.options.NativePodGroups {
-		names = append(names[:len(names):len(names)], nativePodGroupController)
+		names = append(names, nativePodGroupController)
 	}
 	args := map[string][]string{
 		"kubeconfig":  {kubeconfig},
@@ -78,17 +79,18 @@ func (c *ControlPlane) startControllers() error {
 	p, err := c.leash.start(controllerManagerName, filepath.Join(c.binDir, controllerManagerName),
 		c.LogPath(controllerManagerName), flags(args)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.own = append(c.own, p)
-	return nil
+	return p, nil
 }
 
 // waitForControllers waits for the first thing that controllers do in a new cluster: the default namespace gets its
 // service account.
-func (c *ControlPlane) waitForControllers(ctx context.Context, client kubernetes.Interface) error {
-	return c.waitUntil(ctx, controllerManagerName, "the default service account", func(ctx context.Context) (bool, error) {
+func waitForControllers(ctx context.Context, p *Process, client kubernetes.Interface) error {
+	account := expectation{what: "the default service account", log: p.LogPath(), process: p}
+	return account.wait(ctx, func(ctx context.Context) error {
 		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
-		return err == nil, err
+		return err
 	})
 }

@@ -39,7 +39,7 @@ type ControlPlane struct {
 	admin *rest.Config
 
 	// own are the processes that envtest does not start, in the order of their start.
-	own []*process
+	own []*Process
 
 	usersMu sync.Mutex // envtest's certificate authority counts without a lock
 
@@ -79,8 +79,10 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	if err := c.startAPIServer(ctx); err != nil {
 		return err
 	}
+	// The controllers get going while kwok does.
+	var controllers *Process
 	if c.options.Controllers {
-		if err := c.startControllers(); err != nil {
+		if controllers, err = c.startControllers(); err != nil {
 			return err
 		}
 	}
@@ -89,12 +91,12 @@ func (c *ControlPlane) start(ctx context.Context) error {
 			return err
 		}
 	}
-	client, err := kubernetes.NewForConfig(c.AdminConfig())
-	if err != nil {
-		return err
-	}
 	if c.options.Controllers {
-		return c.waitForControllers(ctx, client)
+		client, err := kubernetes.NewForConfig(c.AdminConfig())
+		if err != nil {
+			return err
+		}
+		return waitForControllers(ctx, controllers, client)
 	}
 	return nil
 }
@@ -130,7 +132,7 @@ func (c *ControlPlane) prepareDataDir(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{"etcd", "apiserver", "programs", "kubeconfigs"} {
+	for _, name := range []string{"programs", "kubeconfigs"} {
 		if err := os.Mkdir(filepath.Join(c.dataDir, name), 0o700); err != nil {
 			return err
 		}
@@ -161,7 +163,7 @@ func (c *ControlPlane) Stop() error {
 func (c *ControlPlane) stop() error {
 	var errs []error
 	for i := len(c.own) - 1; i >= 0; i-- {
-		errs = append(errs, c.own[i].stop())
+		errs = append(errs, c.own[i].Stop())
 	}
 	if c.plane != nil {
 		errs = append(errs, c.plane.Stop())
@@ -178,10 +180,18 @@ func (c *ControlPlane) stop() error {
 	return errors.Join(errs...)
 }
 
+// StartProcess runs a program beside the control plane, with its output in <DataDir>/<name>.log: the scheduler, say. Like
+// the control plane's own processes it does not outlive this one. It is the caller's to stop; Stop kills it if it still
+// runs. A second one of the same name, after the first has ended, adds to the log.
+func (c *ControlPlane) StartProcess(name, program string, args ...string) (*Process, error) {
+	return c.leash.start(name, program, c.LogPath(name), args...)
+}
+
 // DataDir is the folder that holds logs, certificates and data.
 func (c *ControlPlane) DataDir() string { return c.dataDir }
 
-// LogPath is where the process writes its output: etcd, kube-apiserver, kube-controller-manager or kwok.
+// LogPath is where the process writes its output: etcd, kube-apiserver, kube-controller-manager, kwok, or what was started
+// with StartProcess.
 func (c *ControlPlane) LogPath(name string) string {
 	return filepath.Join(c.dataDir, name+".log")
 }
@@ -196,7 +206,7 @@ func (c *ControlPlane) AuditLogPath() string {
 func (c *ControlPlane) Failure() error {
 	var errs []error
 	for _, p := range c.own {
-		errs = append(errs, p.failure())
+		errs = append(errs, p.Failure())
 	}
 	return errors.Join(errs...)
 }

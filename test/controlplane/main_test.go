@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"testing"
 	"time"
 
@@ -15,25 +16,31 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
-// helperDataDir makes the test binary a process that starts a control plane in this folder, says so, and waits to be
-// killed.
-const helperDataDir = "PHALANX_TEST_HELPER_DATA_DIR"
+// helperVariable makes the test binary a process that starts a control plane, says where its data is, and stops it when it
+// is interrupted. Its value is the folder for programs.
+const helperVariable = "PHALANX_TEST_HELPER_BIN_DIR"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(helperDataDir); dir != "" {
-		runHelper(dir)
+	if dir := os.Getenv(helperVariable); dir != "" {
+		if err := runHelper(dir); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
 	}
 	goleak.VerifyTestMain(m)
 }
 
-func runHelper(dir string) {
-	_, err := controlplane.Start(context.Background(), controlplane.Options{DataDir: dir, Kwok: true, Controllers: true})
+func runHelper(binDir string) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	plane, err := controlplane.Start(ctx, controlplane.Options{BinDir: binDir, Kwok: true, Controllers: true})
 	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+		return err
 	}
-	fmt.Println(helperReady)
-	select {}
+	fmt.Println(plane.DataDir())
+	<-ctx.Done()
+	return plane.Stop()
 }
 
 // patience is how long a condition may take to come true. Conditions here take a second or two on a quiet machine.
@@ -63,7 +70,7 @@ func start(t *testing.T, options controlplane.Options) (*controlplane.ControlPla
 }
 
 // eventually waits until the condition holds. The condition says what is still missing, or "" when nothing is.
-func eventually(t *testing.T, missing func(ctx context.Context) (string, error)) {
+func eventually(t testing.TB, missing func(ctx context.Context) (string, error)) {
 	t.Helper()
 	var last string
 	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true,

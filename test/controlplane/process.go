@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -28,6 +29,9 @@ type leash struct {
 	guard  string // path of the guard's binary
 	fifo   string
 	writer *os.File
+
+	mu       sync.Mutex
+	children []*Process
 }
 
 func newLeash(guard, dir string) (*leash, error) {
@@ -44,10 +48,16 @@ func newLeash(guard, dir string) (*leash, error) {
 	return &leash{guard: guard, fifo: fifo, writer: writer}, nil
 }
 
-// cut makes every guard kill its child. It may be called more than once.
+// cut makes every guard kill its child, and returns when those that were started here are gone. It may be called more than
+// once.
 func (l *leash) cut() error {
 	if err := l.writer.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.children {
+		<-p.done
 	}
 	return nil
 }
@@ -60,69 +70,93 @@ func (l *leash) script(path, program string) error {
 	return os.WriteFile(path, []byte(text), 0o755)
 }
 
-// process is a guarded child that this package starts itself.
-type process struct {
+// Process is a child under a guard. Its methods may be called from several goroutines.
+type Process struct {
 	name    string
 	logPath string
-	cmd     *exec.Cmd
-	exited  chan struct{} // closed when the child has ended
-	err     error         // how it ended; valid once exited is closed
+	guard   *exec.Cmd
+	done    chan struct{} // closed when the child has ended
+	err     error         // how it ended; valid once done is closed
 }
 
 // start runs the program under a guard, with its output in logPath.
-func (l *leash) start(name, program, logPath string, args ...string) (*process, error) {
+func (l *leash) start(name, program, logPath string, args ...string) (*Process, error) {
 	log, err := openLog(logPath)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	p := &process{name: name, logPath: logPath, exited: make(chan struct{})}
-	p.cmd = exec.Command(l.guard, append([]string{l.fifo, program}, args...)...)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
+	p := &Process{name: name, logPath: logPath, done: make(chan struct{})}
+	p.guard = exec.Command(l.guard, append([]string{l.fifo, program}, args...)...)
+	p.guard.Stdout, p.guard.Stderr = log, log
+	p.guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.guard.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
+	l.mu.Lock()
+	l.children = append(l.children, p)
+	l.mu.Unlock()
 	go func() {
-		defer close(p.exited)
-		p.err = p.cmd.Wait()
+		defer close(p.done)
+		p.err = p.guard.Wait()
 	}()
 	return p, nil
 }
 
-// failure is an error if the process has ended, with the tail of its log; nil while it runs.
-func (p *process) failure() error {
+// LogPath is the file that has everything the process wrote.
+func (p *Process) LogPath() string { return p.logPath }
+
+// Done is closed when the process has ended, for whatever reason.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Failure is an error if the process has ended, with the tail of its log; nil while it runs.
+func (p *Process) Failure() error {
 	select {
-	case <-p.exited:
+	case <-p.done:
 	default:
 		return nil
 	}
-	how := "it ended by itself"
+	how := "exit status 0"
 	if p.err != nil {
 		how = p.err.Error()
 	}
-	return withTail(fmt.Errorf("%s stopped: %s", p.name, how), p.logPath)
+	return withTail(fmt.Errorf("%s ended: %s", p.name, how), p.logPath)
 }
 
-// stop ends the process. A process that ended before is an error: something went wrong that nobody noticed.
-func (p *process) stop() error {
-	if err := p.failure(); err != nil {
+// Stop asks the process to end, with SIGTERM, and waits until it has; one that does not listen is killed after a while. A
+// process that had ended before is an error: something went wrong that nobody noticed.
+func (p *Process) Stop() error {
+	if err := p.Failure(); err != nil {
 		return err
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stopping %s: %w", p.name, err)
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
 	}
 	patience := time.NewTimer(stopTimeout)
 	defer patience.Stop()
 	select {
-	case <-p.exited:
+	case <-p.done:
 		return nil
 	case <-patience.C:
 	}
-	// Only the guard is killed; its child goes with it by the parent-death signal, or when the leash is cut.
-	_ = p.cmd.Process.Kill()
-	<-p.exited
-	return withTail(fmt.Errorf("%s did not stop within %s and was killed", p.name, stopTimeout), p.logPath)
+	return errors.Join(fmt.Errorf("%s did not stop within %s and was killed", p.name, stopTimeout), p.Kill())
+}
+
+// Kill ends the process with SIGKILL, as a crash would, and returns when it is gone.
+func (p *Process) Kill() error {
+	// The guard kills its child when it gets this signal, and ends when the child has.
+	if err := p.signal(syscall.SIGUSR1); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+func (p *Process) signal(s os.Signal) error {
+	if err := p.guard.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("sending %s to %s: %w", s, p.name, err)
+	}
+	return nil
 }
 
 // openLog opens a log for appending: several attempts to start a program leave their output one after the other.

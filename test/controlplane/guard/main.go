@@ -10,7 +10,8 @@
 // which lives as long as guard does.
 //
 // Signals that end a process are passed on to the command, which has a process group of its own, so that it sees each of
-// them once: kube-apiserver takes a second SIGTERM as an order to stop at once. The exit status is the command's.
+// them once: kube-apiserver takes a second SIGTERM as an order to stop at once. SIGUSR1 becomes SIGKILL, which guard could
+// not pass on: it is how a crash is played. The exit status is the command's.
 package main
 
 import (
@@ -54,7 +55,7 @@ func run(fifo, path string, args []string) (int, error) {
 	}
 
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
 
 	cmd := exec.Command(path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, os.Stdout, os.Stderr
@@ -65,6 +66,9 @@ func run(fifo, path string, args []string) (int, error) {
 
 	go func() {
 		for s := range signals {
+			if s == syscall.SIGUSR1 {
+				s = syscall.SIGKILL
+			}
 			_ = cmd.Process.Signal(s)
 		}
 	}()
