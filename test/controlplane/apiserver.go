@@ -154,6 +154,8 @@ func (c *ControlPlane) configureAPIServer(args *envtest.Arguments) {
 		"etcd-count-metric-poll-period": {"0"},
 		"etcd-db-metric-poll-interval":  {"0"},
 		"endpoint-reconciler-type":      {"none"},
+		// Without it a stop waits a minute for those who still watch; with it they are told to go.
+		"shutdown-watch-termination-grace-period": {"1s"},
 	} {
 		args.Set(name, values...)
 	}
