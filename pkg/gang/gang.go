@@ -133,7 +133,7 @@ type Progress struct {
 	Pending, Bound, Running, Succeeded, Failed int32
 	// EverScheduled is true once the gang's minimum has been bound at least once in this process, or its status says so.
 	EverScheduled bool
-	// Admitted is true for a group without pods whose minimum the cluster could ever hold: its controller may create them.
+	// Admitted is true for a sound group whose minimum the cluster could ever hold: its controller may create the pods.
 	Admitted bool
 	// Waiting is why members wait, zero if none does or nobody has tried yet.
 	Waiting Waiting

@@ -37,8 +37,9 @@ func NewCommand() *cobra.Command {
 		Long: `phalanx-scheduler is a Kubernetes scheduler for AI jobs. It starts gangs of pods all at once or not at all.
 It is kube-scheduler with plugins of its own: all flags, configuration files, endpoints and metrics are those of kube-scheduler.
 Started with --kubeconfig alone it serves the scheduler name "phalanx"; with --config, those of the profiles in the file.`,
-		SilenceUsage: true,
-		Args:         cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true, // Main prints them
+		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			return opts.ComponentGlobalsRegistry.Set()
 		},

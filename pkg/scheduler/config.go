@@ -82,12 +82,17 @@ func useOurPlugins(profile *config.KubeSchedulerProfile) {
 	for _, set := range []*config.PluginSet{&p.MultiPoint, &p.PreEnqueue, &p.QueueSort, &p.Permit, &p.PlacementGenerate, &p.PlacementScore} {
 		set.Enabled = slices.DeleteFunc(set.Enabled, func(e config.Plugin) bool { return slices.Contains(replaced, e.Name) })
 	}
-	if !slices.ContainsFunc(p.MultiPoint.Enabled, func(e config.Plugin) bool { return e.Name == gangplugin.Name }) {
-		p.MultiPoint.Enabled = append(p.MultiPoint.Enabled, config.Plugin{Name: gangplugin.Name})
+	for _, ours := range []string{gangplugin.SortName, gangplugin.Name} {
+		if !slices.ContainsFunc(p.MultiPoint.Enabled, func(e config.Plugin) bool { return e.Name == ours }) {
+			p.MultiPoint.Enabled = append(p.MultiPoint.Enabled, config.Plugin{Name: ours})
+		}
 	}
 	// The core's preemption for groups tries victims one at a time, with the whole gang each time: thousands of them stall
 	// the loop. Single pods keep theirs.
 	p.PodGroupPostFilter.Disabled = append(p.PodGroupPostFilter.Disabled, config.Plugin{Name: names.DefaultPreemption})
+	// Ours is asked first: it ends the matter where no member was tried, which others do not expect.
+	p.PodGroupPostFilter.Enabled = append([]config.Plugin{{Name: gangplugin.Name}},
+		slices.DeleteFunc(p.PodGroupPostFilter.Enabled, func(e config.Plugin) bool { return e.Name == gangplugin.Name })...)
 }
 
 // profileNames returns the scheduler names that the configuration serves.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
@@ -23,6 +24,7 @@ import (
 	core "k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	configconversion "k8s.io/kubernetes/pkg/scheduler/apis/config/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/utils/clock"
@@ -47,8 +49,11 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 	if err := setOurGates(); err != nil {
 		return nil, nil, err
 	}
-	if err := gangplugin.AddToScheme(scheme.Scheme); err != nil {
-		return nil, nil, err
+	// The loader decodes and defaults plugin arguments with the one scheme, and makes them internal with the other.
+	for _, s := range []*runtime.Scheme{scheme.Scheme, configconversion.GetPluginArgConversionScheme()} {
+		if err := gangplugin.AddToScheme(s); err != nil {
+			return nil, nil, err
+		}
 	}
 	c, err := configure(ctx, opts)
 	if err != nil {
@@ -85,7 +90,10 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 		core.WithKubeConfig(cc.KubeConfig),
 		core.WithProfiles(cc.ComponentConfig.Profiles...),
 		core.WithPercentageOfNodesToScore(cc.ComponentConfig.PercentageOfNodesToScore),
-		core.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{gangplugin.Name: gangplugin.Factory(edge.ledger)}),
+		core.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{
+			gangplugin.Name:     gangplugin.Factory(edge.ledger),
+			gangplugin.SortName: gangplugin.SortFactory(edge.ledger),
+		}),
 		core.WithPodMaxBackoffSeconds(cc.ComponentConfig.PodMaxBackoffSeconds),
 		core.WithPodInitialBackoffSeconds(cc.ComponentConfig.PodInitialBackoffSeconds),
 		core.WithPodMaxInUnschedulablePodsDuration(cc.PodMaxInUnschedulablePodsDuration),

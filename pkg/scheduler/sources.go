@@ -24,7 +24,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
-	core "k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/utils/clock"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
@@ -74,7 +73,8 @@ func newEdge(kubeConfig *rest.Config, schedulerNames []string) (*edge, error) {
 
 // informers returns the core's informer factory, in which the pods and PodGroups are the ledger's.
 func (e *edge) informers(client kubernetes.Interface, opts *options.Options) informers.SharedInformerFactory {
-	factory := core.NewInformerFactory(client, 0, opts.InformerName)
+	// Not the core's own constructor: it claims the pod informer, and the first to claim one decides what it reads.
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithInformerName(opts.InformerName))
 	indexers := func() cache.Indexers { return cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc} }
 	factory.InformerFor(&v1.Pod{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
 		return cache.NewSharedIndexInformer(e.ledger.Pods.ListerWatcher(), &v1.Pod{}, 0, indexers())

@@ -4,7 +4,7 @@
 // GangScheduling, TopologyPlacementGenerator and PodGroupPodsCount plugins, and PrioritySort. In the order in which the
 // framework calls it:
 //
-//	Less                   half-started gangs first (after a crash), then by priority, then by age
+//	Sort.Less              half-started gangs first (after a crash), then by priority, then by age
 //	PreEnqueue             a gang is tried once it can be complete; what it lacks is known to the account
 //	GeneratePlacements     refuses what cannot fit, before any member is tried
 //	Reserve, Unreserve     count the roles placed in this try; give back a gang that waits in Permit when one of it goes
@@ -47,7 +47,6 @@ type Gang struct {
 }
 
 var (
-	_ fwk.QueueSortPlugin               = &Gang{}
 	_ fwk.PreEnqueuePlugin              = &Gang{}
 	_ fwk.EnqueueExtensions             = &Gang{}
 	_ fwk.PlacementGeneratePlugin       = &Gang{}
@@ -102,23 +101,6 @@ func keyOf(pod *v1.Pod) (gang.Key, bool) {
 		return gang.KeyOf(pod.Namespace, *g.PodGroupName), true
 	}
 	return gang.Key{}, false
-}
-
-// Less orders the queue. A half-started gang comes first whatever its priority: it holds GPUs that nobody uses until it is
-// whole, and after a crash its members' places are free still, which they are not once another gang was tried.
-func (g *Gang) Less(a, b fwk.QueuedEntityInfo) bool {
-	if x, y := g.isHalfStarted(a), g.isHalfStarted(b); x != y {
-		return x
-	}
-	if x, y := a.GetPriority(), b.GetPriority(); x != y {
-		return x > y
-	}
-	return a.GetTimestamp().Before(b.GetTimestamp())
-}
-
-func (g *Gang) isHalfStarted(entity fwk.QueuedEntityInfo) bool {
-	group, ok := entity.(*framework.QueuedPodGroupInfo)
-	return ok && g.account.IsHalfStarted(gang.KeyOf(group.Namespace, group.Name))
 }
 
 // PreEnqueue is called for each member before its gang enters the active queue.

@@ -188,13 +188,15 @@ func (g *Gang) PlacementFeasible(_ context.Context, placement fwk.PlacementCycle
 // the gang's members will show.
 func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	why := gang.Waiting{Reason: gang.GangNotFound, Sentence: "the PodGroup was deleted"}
+	// Where no member was tried there is nothing for other plugins to work on.
+	code := fwk.UnschedulableAndUnresolvable
 	if t, ok := tryOf(state); ok {
 		if why = t.refused; why == (gang.Waiting{}) {
-			why = g.explain(ctx, t)
+			why, code = g.explain(ctx, t), fwk.Unschedulable
 		}
 	}
 	g.account.Refuse(gang.KeyOf(info.GetNamespace(), info.GetName()), why)
-	return nil, fwk.NewStatus(fwk.Unschedulable, why.String())
+	return nil, fwk.NewStatus(code, why.String())
 }
 
 // explain finds out why a gang that fits by its sums found no place: nodes that no member may use, or members that take

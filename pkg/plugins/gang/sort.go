@@ -1,0 +1,46 @@
+package gang
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+)
+
+// SortName is the name of the plugin that orders the queue. It is a plugin of its own because all profiles of a process
+// must order by the same plugin with the same arguments, while those of [Gang] may differ.
+const SortName = "GangSort"
+
+// Sort orders the queue.
+type Sort struct{ account Account }
+
+var _ fwk.QueueSortPlugin = &Sort{}
+
+// SortFactory returns what the framework builds the plugin with.
+func SortFactory(account Account) frameworkruntime.PluginFactory {
+	return func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) { return &Sort{account}, nil }
+}
+
+// Name implements fwk.Plugin.
+func (*Sort) Name() string { return SortName }
+
+// Less is called by the queue's heap. A half-started gang comes first whatever its priority: it holds GPUs that nobody uses
+// until it is whole, and after a crash its members' places are free still, which they are not once another gang was tried.
+func (s *Sort) Less(a, b fwk.QueuedEntityInfo) bool {
+	if x, y := s.isHalfStarted(a), s.isHalfStarted(b); x != y {
+		return x
+	}
+	if x, y := a.GetPriority(), b.GetPriority(); x != y {
+		return x > y
+	}
+	return a.GetTimestamp().Before(b.GetTimestamp())
+}
+
+func (s *Sort) isHalfStarted(entity fwk.QueuedEntityInfo) bool {
+	group, ok := entity.(*framework.QueuedPodGroupInfo)
+	return ok && s.account.IsHalfStarted(gang.KeyOf(group.Namespace, group.Name))
+}
