@@ -21,8 +21,9 @@ const (
 	running
 	succeeded
 	failed
-	terminating     // without a node, or over
+	terminating     // without a node
 	terminatingHeld // on a node that the core still counts for it
+	leaving         // over, and being deleted
 	memberStates
 )
 
@@ -30,7 +31,7 @@ const (
 func (s memberState) isLive() bool { return s == pending || s == bound || s == running }
 
 // isShown is true for pods that the core knows: all that are not over.
-func (s memberState) isShown() bool { return s != succeeded && s != failed }
+func (s memberState) isShown() bool { return s != succeeded && s != failed && s != leaving }
 
 func stateOf(pod *v1.Pod) memberState {
 	switch {
@@ -39,7 +40,7 @@ func stateOf(pod *v1.Pod) memberState {
 	case pod.Status.Phase == v1.PodFailed && pod.DeletionTimestamp == nil:
 		return failed
 	case pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed:
-		return terminating
+		return leaving
 	case pod.DeletionTimestamp != nil && pod.Spec.NodeName != "":
 		return terminatingHeld
 	case pod.DeletionTimestamp != nil:
