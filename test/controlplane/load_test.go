@@ -38,6 +38,7 @@ func BenchmarkLife(b *testing.B) {
 		begin := time.Now()
 		plane, err := controlplane.Start(b.Context(), controlplane.Options{BinDir: dir, Kwok: true, Controllers: true})
 		require.NoError(b, err)
+		b.Cleanup(func() { _ = plane.Stop() })
 		b.ReportMetric(time.Since(begin).Seconds(), "s-start")
 		config := plane.AdminConfig()
 		config.ContentType = "application/vnd.kubernetes.protobuf"
