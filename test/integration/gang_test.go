@@ -2,23 +2,46 @@ package integration
 
 import (
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
-func TestVolcanoGangsStartWholeOrNotAtAll(t *testing.T) {
+func TestGangsOfEveryDialectStartWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shared, 4)
-	w.podGroup(volcanoGroups, "big", map[string]any{"minMember": int64(5)})
-	w.podGroup(volcanoGroups, "fits", map[string]any{"minMember": int64(3)})
-	for i := range 5 {
-		w.create(w.volcanoPod("big", i, 8))
-	}
-	w.waitSentence("big", "InsufficientGPUs: 5 members need 40 nvidia.com/gpu, 32 are free on 4 nodes")
-	for i := range 3 {
-		w.create(w.volcanoPod("fits", i, 8))
-	}
-	w.waitBound("fits", 3)
-	w.waitPhase(volcanoGroups, "fits", "Running")
-	w.addNodes(4)
-	w.waitBound("big", 5)
-	w.waitPhase(volcanoGroups, "big", "Running")
+	inEveryDialect(t, 4, func(w *world, d dialect) {
+		w.podGroup(d.groups, "big", d.minimum(5))
+		w.podGroup(d.groups, "fits", d.minimum(3))
+		w.members(d, "big", 0, 5, 8)
+		w.waitSentence("big", "InsufficientGPUs: 5 members need 40 nvidia.com/gpu, 32 are free on 4 nodes")
+		w.members(d, "fits", 0, 3, 8)
+		w.waitRunning("fits", 3)
+		require.Zero(t, w.bound(t.Context(), "big"), "members of the gang that does not fit")
+		w.addNodes(4)
+		w.waitRunning("big", 5)
+	})
+}
+
+func TestAGangAboveItsMinimumStartsAndTheOthersFollowWhenThereIsRoom(t *testing.T) {
+	t.Parallel()
+	inEveryDialect(t, 2, func(w *world, d dialect) {
+		w.podGroup(d.groups, "elastic", d.minimum(2))
+		w.members(d, "elastic", 0, 4, 8)
+		w.waitRunning("elastic", 2)
+		w.waitSentence("elastic", "InsufficientGPUs: 1 member need 8 nvidia.com/gpu, 0 are free on 0 nodes")
+		w.addNodes(1)
+		w.waitRunning("elastic", 3)
+		w.addNodes(1)
+		w.waitRunning("elastic", 4)
+	})
+}
+
+func TestLateMembersJoinAGangThatRuns(t *testing.T) {
+	t.Parallel()
+	inEveryDialect(t, 4, func(w *world, d dialect) {
+		w.podGroup(d.groups, "ray", d.minimum(2))
+		w.members(d, "ray", 0, 2, 8)
+		w.waitRunning("ray", 2)
+		w.members(d, "ray", 2, 4, 8)
+		w.waitRunning("ray", 4)
+	})
 }
