@@ -151,7 +151,9 @@ func (l *Ledger) Blocked(key gang.Key) gang.Waiting {
 // Demand is what a gang still needs at the moment at which it is tried.
 type Demand struct {
 	Group *gang.Group
-	// SucceededPerRole counts members that are over and count; the core does not see them.
+	// HasSucceeded is true if members are over that count toward the minimum; SucceededPerRole counts them where roles have
+	// minima of their own. The core does not see them.
+	HasSucceeded     bool
 	SucceededPerRole map[string]int32
 }
 
@@ -163,7 +165,7 @@ func (l *Ledger) Demand(key gang.Key) (Demand, bool) {
 	if !ok || e.group == nil {
 		return Demand{}, false
 	}
-	d := Demand{Group: e.group}
+	d := Demand{Group: e.group, HasSucceeded: e.count[succeeded] > 0}
 	if len(e.group.MinPerRole) > 0 {
 		d.SucceededPerRole = map[string]int32{}
 		for _, m := range e.members {

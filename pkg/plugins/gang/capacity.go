@@ -206,12 +206,12 @@ func refusal(logger klog.Logger, classes []class, need int64, nodes []fwk.NodeIn
 	}
 	scarce, isShort := scarcest(worst, worstRoom)
 	if isShort {
-		return gang.Waiting{Reason: insufficient(scarce), Sentence: fmt.Sprintf("%s need %s, %s %s free on %s%s",
-			plural(worst.count, "member"), describe(scarce, worst.count*worst.request[scarce]), written(scarce, worstRoom.free[scarce]),
+		return gang.Waiting{Reason: insufficient(scarce), Sentence: fmt.Sprintf("%s %s, %s %s free on %s%s",
+			needing(worst.count), describe(scarce, worst.count*worst.request[scarce]), written(scarce, worstRoom.free[scarce]),
 			areIs(worstRoom.free[scarce]), plural(worstRoom.nodes[scarce], "node"), exclusions(worstRoom.excluded))}
 	}
-	return gang.Waiting{Reason: gang.Fragmented, Sentence: fmt.Sprintf("%s need %s each on one node; only %d such slots are free, though %s %s free on %s%s",
-		plural(worst.count, "member"), describe(scarce, worst.request[scarce]), worstRoom.slots, describe(scarce, worstRoom.free[scarce]),
+	return gang.Waiting{Reason: gang.Fragmented, Sentence: fmt.Sprintf("%s %s each on one node, for which %s %s free, though %s %s free on %s%s",
+		needing(worst.count), describe(scarce, worst.request[scarce]), plural(worstRoom.slots, "slot"), areIs(worstRoom.slots), describe(scarce, worstRoom.free[scarce]),
 		areIs(worstRoom.free[scarce]), plural(worstRoom.nodes[scarce], "node"), exclusions(worstRoom.excluded))}
 }
 
@@ -253,9 +253,8 @@ func insufficient(name v1.ResourceName) gang.Reason {
 	return gang.InsufficientResources
 }
 
-// shortOfMinResources checks what the PodGroup itself says it needs against all nodes: what they have free, plus what the
-// gang's own members hold already.
-func shortOfMinResources(minResources v1.ResourceList, held amounts, nodes []fwk.NodeInfo) gang.Waiting {
+// shortOfMinResources checks what the PodGroup itself says it needs to start against what all nodes have free.
+func shortOfMinResources(minResources v1.ResourceList, nodes []fwk.NodeInfo) gang.Waiting {
 	want := amountsOf(minResources)
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		var isFree, all int64
@@ -266,7 +265,7 @@ func shortOfMinResources(minResources v1.ResourceList, held amounts, nodes []fwk
 		switch {
 		case want[name] > all:
 			return gang.Waiting{Reason: insufficient(name), Sentence: fmt.Sprintf("minResources asks for %s, all nodes together have %s", describe(name, want[name]), written(name, all))}
-		case want[name] > isFree+held[name]:
+		case want[name] > isFree:
 			return gang.Waiting{Reason: insufficient(name), Sentence: fmt.Sprintf("minResources asks for %s, %s %s free", describe(name, want[name]), written(name, isFree), areIs(isFree))}
 		}
 	}
@@ -278,6 +277,13 @@ func plural(n int64, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func needing(members int64) string {
+	if members == 1 {
+		return "1 member needs"
+	}
+	return plural(members, "member") + " need"
 }
 
 func areIs(n int64) string {

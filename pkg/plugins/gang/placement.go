@@ -9,7 +9,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
-	resourcehelper "k8s.io/component-helpers/resource"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -76,7 +75,10 @@ func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleSt
 	state.Write(tryKey, t)
 
 	logger := klog.FromContext(ctx)
-	if t.refused = shortOfMinResources(demand.Group.MinResources, held(scheduled, demand.Group.MinResources), parent.Nodes); t.refused == (gang.Waiting{}) {
+	if len(scheduled) == 0 && !demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
+		t.refused = shortOfMinResources(demand.Group.MinResources, parent.Nodes)
+	}
+	if t.refused == (gang.Waiting{}) {
 		t.refused = refusal(logger, t.classes, t.need, parent.Nodes)
 	}
 	if t.refused != (gang.Waiting{}) {
@@ -113,20 +115,6 @@ func (g *Gang) openRoles(key gang.Key, minimum, succeeded map[string]int32, sche
 	}
 	maps.DeleteFunc(open, func(_ string, count int) bool { return count <= 0 })
 	return open
-}
-
-// held sums what the gang's placed members have of the resources that matter.
-func held(scheduled []*v1.Pod, matters v1.ResourceList) amounts {
-	sum := amounts{}
-	if len(matters) == 0 {
-		return sum
-	}
-	for _, pod := range scheduled {
-		for name, amount := range amountsOf(resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})) {
-			sum[name] += amount
-		}
-	}
-	return sum
 }
 
 // Reserve is called for each member that found a node, in the simulation of a try and again when it is carried out.
