@@ -1,7 +1,6 @@
 package controlplane
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -199,7 +197,7 @@ func repositoryRoot() (string, error) {
 	}
 	for dir := wd; ; dir = filepath.Dir(dir) {
 		content, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && slices.Contains(strings.Fields(firstLine(content)), rootModule) {
+		if m := moduleLine.FindSubmatch(content); m != nil && string(m[1]) == rootModule {
 			return dir, nil
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -211,12 +209,10 @@ func repositoryRoot() (string, error) {
 	}
 }
 
-func firstLine(content []byte) string {
-	line, _, _ := bytes.Cut(content, []byte("\n"))
-	return string(line)
-}
-
-var requireLine = regexp.MustCompile(`(?m)^\s*(?:require\s+)?(\S+) (v\S+)(?:\s+//.*)?$`)
+var (
+	moduleLine  = regexp.MustCompile(`(?m)^module (\S+)$`)
+	requireLine = regexp.MustCompile(`(?m)^\s*(?:require\s+)?(\S+) (v\S+)(?:\s+//.*)?$`)
+)
 
 // requiredVersions reads the versions that a go.mod requires. Replaced modules appear with the version required, which is
 // right for the few that are asked for here: they are not replaced.

@@ -1,3 +1,5 @@
+// What the control plane for tests and the demo is built from: see test/controlplane. A module of its own, so that none of
+// it can get into the scheduler or the reporter, and so that another Kubernetes version can stand beside it.
 module github.com/phalanx-scheduler/phalanx/hack/controlplane/kubernetes-1.37
 
 go 1.26.0
