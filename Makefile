@@ -18,4 +18,25 @@ help: ## Show what there is
 
 .PHONY: build
 build: ## Build the scheduler into bin/
-	go build -trimpath=false -ldflags '$(LDFLAGS)' -o bin/phalanx-scheduler ./cmd/phalanx-scheduler
+	go build -ldflags '$(LDFLAGS)' -o bin/phalanx-scheduler ./cmd/phalanx-scheduler
+
+.PHONY: test
+test: build ## Run all tests; the first time builds a control plane, which takes minutes
+	go test ./pkg/... ./cmd/...
+	go test -p 1 -timeout 30m ./test/...
+
+.PHONY: race
+race: ## Run the tests of pkg with the race detector, which needs a C compiler
+	CGO_ENABLED=1 go test -race ./pkg/...
+
+.PHONY: lint
+lint: ## Look for mistakes that need no test to be seen
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+
+.PHONY: verify
+verify: ## Check that what is derived from something else is up to date
+	go mod tidy -diff
+	go mod verify
+	cd hack/controlplane/kubernetes-1.37 && go mod tidy -diff
