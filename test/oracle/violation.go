@@ -1,0 +1,70 @@
+package oracle
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Violation is something that must not happen.
+type Violation interface {
+	// Began is when it began.
+	Began() time.Time
+	// String is a sentence without a full stop.
+	String() string
+}
+
+var (
+	_ Violation = HalfStarted{}
+	_ Violation = Overfull{}
+	_ Violation = Unjudged{}
+)
+
+// HalfStarted is a gang some of whose members were placed for longer than the grace, but fewer than must run together.
+type HalfStarted struct {
+	Gang     Gang
+	From, To time.Time
+	// Placed is the most members that were placed at once in that time, Minimum what the gang needed at its end.
+	Placed, Minimum int
+}
+
+// Began implements [Violation].
+func (v HalfStarted) Began() time.Time { return v.From }
+
+// String implements [Violation].
+func (v HalfStarted) String() string {
+	return fmt.Sprintf("%s was half started for %s: at most %d of %d members were placed",
+		v.Gang, v.To.Sub(v.From).Round(time.Millisecond), v.Placed, v.Minimum)
+}
+
+// Overfull is a node whose pods asked for more than it has. Amounts are milliCPU for cpu, bytes or counts for the rest.
+type Overfull struct {
+	Node           string
+	Resource       corev1.ResourceName
+	At             time.Time
+	Used, Capacity int64
+}
+
+// Began implements [Violation].
+func (v Overfull) Began() time.Time { return v.At }
+
+// String implements [Violation].
+func (v Overfull) String() string {
+	return fmt.Sprintf("node %s held pods that ask for %d %s, it has %d", v.Node, v.Used, v.Resource, v.Capacity)
+}
+
+// Unjudged is a gang with placed members whose minimum nobody told: the caller's mistake, not the scheduler's.
+type Unjudged struct {
+	Gang   Gang
+	Since  time.Time
+	Placed int
+}
+
+// Began implements [Violation].
+func (v Unjudged) Began() time.Time { return v.Since }
+
+// String implements [Violation].
+func (v Unjudged) String() string {
+	return fmt.Sprintf("%s cannot be judged: %d of its members were placed, but nobody told its minimum", v.Gang, v.Placed)
+}
