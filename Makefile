@@ -20,8 +20,12 @@ help: ## Show what there is
 build: ## Build the scheduler into bin/
 	go build -ldflags '$(LDFLAGS)' -o bin/phalanx-scheduler ./cmd/phalanx-scheduler
 
+.PHONY: controlplane
+controlplane: ## Build the control plane that tests and demo run on; the first time takes minutes
+	go run ./test/controlplane/build
+
 .PHONY: test
-test: build ## Run all tests; the first time builds a control plane, which takes minutes
+test: build controlplane ## Run all tests
 	go test ./pkg/... ./cmd/...
 	go test -p 1 -timeout 30m ./test/...
 
