@@ -1,0 +1,320 @@
+// Package atomic proves the promise that everything else rests on: a gang starts whole or not at all, also when the
+// scheduler crashes. The judge is package oracle, which sees the watch history alone.
+package atomic
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/phalanx-scheduler/phalanx/test/cluster"
+	"github.com/phalanx-scheduler/phalanx/test/controlplane"
+	"github.com/phalanx-scheduler/phalanx/test/oracle"
+)
+
+const (
+	gangCount = 60
+	// overload is how many times the cluster's GPUs all gangs want together.
+	overload = 3
+	// patience bounds a whole run. A run takes a quarter of it on a quiet machine.
+	patience = 8 * time.Minute
+	// afterCrash is how long after a restart a gang may be half started still.
+	afterCrash = 30 * time.Second
+)
+
+// gang is what a test asks for.
+type gang struct {
+	name    string
+	members int
+	gpus    int64 // per member
+	runFor  time.Duration
+	dialect string
+}
+
+// workload draws gangs of 2 to 32 members with 1 to 8 GPUs each, and the nodes of 8 GPUs that they want overload times.
+func workload(random *rand.Rand) (gangs []gang, nodes int) {
+	wanted, largest := 0, 0
+	for i := range gangCount {
+		g := gang{
+			name:    fmt.Sprintf("gang-%d", i),
+			members: 2 + random.IntN(31),
+			gpus:    []int64{1, 2, 4, 8}[random.IntN(4)],
+			runFor:  time.Duration(2+random.IntN(3)) * time.Second,
+			dialect: []string{oracle.Volcano, oracle.Coscheduling, oracle.Native}[i%3],
+		}
+		gangs = append(gangs, g)
+		total := g.members * int(g.gpus)
+		wanted += total
+		largest = max(largest, total)
+	}
+	return gangs, max(wanted/(8*overload), (largest+7)/8)
+}
+
+// scene is a cluster under such a workload, with the judge watching.
+type scene struct {
+	t *testing.T
+	*cluster.Cluster
+	judge *oracle.Judge
+	gangs []gang
+
+	mu   sync.Mutex
+	done map[string]int // succeeded members per gang
+	pods int            // bound pods seen
+	news chan struct{}
+}
+
+func newScene(t *testing.T, seed uint64, grace time.Duration) *scene {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, seed))
+	gangs, nodes := workload(random)
+	t.Logf("seed %d: %d gangs, %d nodes with 8 GPUs each", seed, len(gangs), nodes)
+	_, err := controlplane.EnsureBinaries(t.Context(), os.Stderr)
+	require.NoError(t, err)
+	c, err := cluster.Start(t.Context(), cluster.Options{Options: controlplane.Options{Kwok: true, Controllers: true, NativePodGroups: true}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Stop()) })
+	s := &scene{t: t, Cluster: c, judge: oracle.New(grace), gangs: gangs, done: map[string]int{}, news: make(chan struct{}, 1)}
+	s.addNodes(nodes)
+	s.watch()
+	s.submit(random)
+	return s
+}
+
+func (s *scene) addNodes(count int) {
+	var nodes []*v1.Node
+	for i := range count {
+		n := controlplane.NewNode(controlplane.FakeNode{Name: fmt.Sprintf("node-%d", i), GPUs: 8})
+		s.judge.SetNode(time.Now(), n)
+		nodes = append(nodes, n)
+	}
+	require.NoError(s.t, controlplane.CreateNodes(s.t.Context(), s.Client, nodes))
+}
+
+// watch feeds the judge and counts what is done.
+func (s *scene) watch() {
+	factory := informers.NewSharedInformerFactory(s.Client, 0)
+	informer := factory.Core().V1().Pods().Informer()
+	count := func(object any) {
+		p, ok := object.(*v1.Pod)
+		if !ok {
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if p.Spec.NodeName != "" {
+			s.pods++
+		}
+		if p.Status.Phase == v1.PodSucceeded {
+			s.done[p.Labels["gang"]]++
+		}
+		select {
+		case s.news <- struct{}{}:
+		default:
+		}
+	}
+	_, err := informer.AddEventHandler(s.judge.Handler(time.Now))
+	require.NoError(s.t, err)
+	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: count,
+		UpdateFunc: func(before, object any) {
+			// Each pod counts once for being bound and once for being done.
+			b, p := before.(*v1.Pod), object.(*v1.Pod)
+			if b.Spec.NodeName != p.Spec.NodeName || b.Status.Phase != p.Status.Phase {
+				if b.Spec.NodeName != "" && p.Status.Phase != v1.PodSucceeded {
+					return
+				}
+				count(object)
+			}
+		},
+	})
+	require.NoError(s.t, err)
+	factory.StartWithContext(s.t.Context())
+	factory.WaitForCacheSyncWithContext(s.t.Context())
+}
+
+// submit creates all PodGroups and all pods at once, the pods of all gangs mixed.
+func (s *scene) submit(random *rand.Rand) {
+	var pods []*v1.Pod
+	for _, g := range s.gangs {
+		s.judge.SetMinimum(time.Now(), oracle.Gang{Dialect: g.dialect, Namespace: "default", Name: g.name}, g.members)
+		for i := range g.members {
+			pods = append(pods, s.pod(g, i))
+		}
+	}
+	random.Shuffle(len(pods), func(i, j int) { pods[i], pods[j] = pods[j], pods[i] })
+	group, ctx := errgroup.WithContext(s.t.Context())
+	group.SetLimit(16)
+	for _, g := range s.gangs {
+		group.Go(func() error { return s.createGroup(ctx, g) })
+	}
+	require.NoError(s.t, group.Wait())
+	group, ctx = errgroup.WithContext(s.t.Context())
+	group.SetLimit(16)
+	for _, p := range pods {
+		group.Go(func() error {
+			_, err := s.Client.CoreV1().Pods("default").Create(ctx, p, metav1.CreateOptions{})
+			return err
+		})
+	}
+	require.NoError(s.t, group.Wait())
+	s.t.Logf("%d pods are submitted", len(pods))
+}
+
+var groups = map[string]schema.GroupVersionResource{
+	oracle.Volcano:      {Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"},
+	oracle.Coscheduling: {Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"},
+	oracle.Native:       {Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"},
+}
+
+func (s *scene) createGroup(ctx context.Context, g gang) error {
+	spec := map[string]any{"minMember": int64(g.members)}
+	if g.dialect == oracle.Native {
+		spec = map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": int64(g.members)}}}
+	}
+	gvr := groups[g.dialect]
+	_, err := s.Dynamic.Resource(gvr).Namespace("default").Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": gvr.GroupVersion().String(), "kind": "PodGroup",
+		"metadata": map[string]any{"name": g.name, "namespace": "default"}, "spec": spec,
+	}}, metav1.CreateOptions{})
+	return err
+}
+
+func (s *scene) pod(g gang, i int) *v1.Pod {
+	p := &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: fmt.Sprintf("%s-%d", g.name, i), Namespace: "default", Labels: map[string]string{"gang": g.name},
+			Annotations: map[string]string{controlplane.AnnotationRunFor: g.runFor.String()},
+		},
+		Spec: v1.PodSpec{
+			SchedulerName: "phalanx", RestartPolicy: v1.RestartPolicyNever,
+			Containers: []v1.Container{{Name: "main", Image: "registry.k8s.io/pause:3.10", Resources: v1.ResourceRequirements{
+				Limits: v1.ResourceList{controlplane.ResourceGPU: *resource.NewQuantity(g.gpus, resource.DecimalSI)},
+			}}},
+		},
+	}
+	switch g.dialect {
+	case oracle.Volcano:
+		p.Annotations[oracle.VolcanoAnnotation] = g.name
+	case oracle.Coscheduling:
+		p.Labels[oracle.CoschedulingLabel] = g.name
+	case oracle.Native:
+		p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &g.name}
+	}
+	return p
+}
+
+// unfinished names the gangs of which a member has not succeeded yet.
+func (s *scene) unfinished() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, g := range s.gangs {
+		if s.done[g.name] < g.members {
+			out = append(out, fmt.Sprintf("%s (%d of %d done)", g.name, s.done[g.name], g.members))
+		}
+	}
+	return out
+}
+
+func (s *scene) boundPods() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pods
+}
+
+// waitUntilAllRan waits until every member of every gang has succeeded, and passes judgement on the whole history.
+func (s *scene) waitUntilAllRan() {
+	s.t.Helper()
+	err := wait.PollUntilContextTimeout(s.t.Context(), 100*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		return len(s.unfinished()) == 0, nil
+	})
+	require.NoError(s.t, err, "unfinished: %v", s.unfinished())
+	require.Empty(s.t, s.judge.Violations(time.Now()))
+	s.t.Logf("the longest half start took %s", s.judge.LongestHalfStart(time.Now()).Round(time.Millisecond))
+}
+
+func TestGangsThatCompeteStartWholeAndAllRunInTurn(t *testing.T) {
+	s := newScene(t, 1, oracle.DefaultGrace)
+	_, err := s.StartScheduler(t.Context(), cluster.SchedulerOptions{V: 1})
+	require.NoError(t, err)
+	s.waitUntilAllRan()
+}
+
+// TestACrashHalfStartsNoGang kills the scheduler at random numbers of bound pods, in the middle of binding gangs, and starts
+// it again at once.
+func TestACrashHalfStartsNoGang(t *testing.T) {
+	const crashes = 20
+	s := newScene(t, 2, afterCrash)
+	random := rand.New(rand.NewPCG(3, 3))
+	total := 0
+	for _, g := range s.gangs {
+		total += g.members
+	}
+	// Where to crash, in pods bound so far: anywhere but at the very end.
+	var at []int
+	for range crashes {
+		at = append(at, random.IntN(total*9/10))
+	}
+	slices.Sort(at)
+
+	scheduler, err := s.StartScheduler(t.Context(), cluster.SchedulerOptions{V: 1})
+	require.NoError(t, err)
+	halfStarted := 0
+	for i, pods := range at {
+		s.waitForBound(pods)
+		require.NoError(t, scheduler.Kill())
+		halfStarted += s.halfStartedNow()
+		scheduler, err = s.StartScheduler(t.Context(), cluster.SchedulerOptions{Name: fmt.Sprintf("phalanx-scheduler-%d", i+2), V: 1})
+		require.NoError(t, err)
+	}
+	t.Logf("%d crashes left %d gangs half started for their successors to complete", crashes, halfStarted)
+	s.waitUntilAllRan()
+}
+
+func (s *scene) waitForBound(pods int) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	for s.boundPods() < pods {
+		select {
+		case <-s.news:
+		case <-ctx.Done():
+			require.Fail(s.t, "too few pods are bound", "%d of %d; unfinished: %v", s.boundPods(), pods, s.unfinished())
+		}
+	}
+}
+
+// halfStartedNow counts the gangs of which some members have a node but not all.
+func (s *scene) halfStartedNow() int {
+	list, err := s.Client.CoreV1().Pods("default").List(s.t.Context(), metav1.ListOptions{})
+	require.NoError(s.t, err)
+	bound := map[string]int{}
+	for _, p := range list.Items {
+		if p.Spec.NodeName != "" {
+			bound[p.Labels["gang"]]++
+		}
+	}
+	count := 0
+	for _, g := range s.gangs {
+		if b := bound[g.name]; b > 0 && b < g.members {
+			count++
+		}
+	}
+	return count
+}
