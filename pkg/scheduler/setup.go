@@ -108,6 +108,9 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 		return nil, nil, err
 	}
 
+	for name, profile := range sched.Profiles {
+		sched.Profiles[name] = gangplugin.Profile(profile)
+	}
 	go edge.sources.run(ctx)
 	writer := scribe.New(scribe.Options{
 		Ledger:  edge.ledger,

@@ -8,7 +8,7 @@
 //	PreEnqueue             a gang is tried once it can be complete; what it lacks is known to the account
 //	GeneratePlacements     refuses what cannot fit, before any member is tried
 //	Reserve, Unreserve     count the roles placed in this try; give back a gang that waits in Permit when one of it goes
-//	PlacementFeasible      enough members, and enough of each role
+//	placementFeasible      enough members, and enough of each role (see [Profile])
 //	PodGroupPostFilter     says why a gang that was tried did not fit
 //	Permit                 holds members until the gang's quorum is reserved, then lets all go
 //
@@ -25,7 +25,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/topologyaware"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
@@ -47,13 +46,12 @@ type Gang struct {
 }
 
 var (
-	_ fwk.PreEnqueuePlugin              = &Gang{}
-	_ fwk.EnqueueExtensions             = &Gang{}
-	_ fwk.PlacementGeneratePlugin       = &Gang{}
-	_ fwk.ReservePlugin                 = &Gang{}
-	_ framework.PlacementFeasiblePlugin = &Gang{}
-	_ fwk.PodGroupPostFilterPlugin      = &Gang{}
-	_ fwk.PermitPlugin                  = &Gang{}
+	_ fwk.PreEnqueuePlugin         = &Gang{}
+	_ fwk.EnqueueExtensions        = &Gang{}
+	_ fwk.PlacementGeneratePlugin  = &Gang{}
+	_ fwk.ReservePlugin            = &Gang{}
+	_ fwk.PodGroupPostFilterPlugin = &Gang{}
+	_ fwk.PermitPlugin             = &Gang{}
 )
 
 // Account is what the plugin asks and tells about gangs; the ledger is one.

@@ -147,31 +147,6 @@ func rolesIn(placement fwk.PlacementCycleState) rolesPlaced {
 	return rolesPlaced{}
 }
 
-// PlacementFeasible is called before the first member of a try and after each.
-func (g *Gang) PlacementFeasible(_ context.Context, placement fwk.PlacementCycleState, info fwk.PodGroupInfo, progress framework.PlacementProgress) *fwk.Status {
-	need := minCount(info)
-	t, isTried := tryOf(placement.GetPodGroupSchedulingCycle())
-	if isTried {
-		t.reached = max(t.reached, progress.Scheduled)
-	}
-	if progress.Scheduled+progress.Remaining < need {
-		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("%d of %d members fit", progress.Scheduled, need))
-	}
-	if progress.Scheduled < need {
-		return fwk.NewStatus(fwk.Wait, fmt.Sprintf("%d of %d members fit so far", progress.Scheduled, need))
-	}
-	if !isTried || len(t.perRole) == 0 {
-		return nil
-	}
-	roles := rolesIn(placement)
-	for _, role := range slices.Sorted(maps.Keys(t.perRole)) {
-		if roles[role] < t.perRole[role] {
-			return fwk.NewStatus(fwk.Wait, fmt.Sprintf("%d of %d members of role %q fit so far", roles[role], t.perRole[role], role))
-		}
-	}
-	return nil
-}
-
 // PodGroupPostFilter is called when a try failed. It makes room for nobody yet: it tells the account why, in the words that
 // the gang's members will show.
 func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
