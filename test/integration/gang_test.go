@@ -27,7 +27,7 @@ func TestAGangAboveItsMinimumStartsAndTheOthersFollowWhenThereIsRoom(t *testing.
 		w.podGroup(d.groups, "elastic", d.minimum(2))
 		w.members(d, "elastic", 0, 4, 8)
 		w.waitRunning("elastic", 2)
-		w.waitSentence("elastic", "InsufficientGPUs: 1 member need 8 nvidia.com/gpu, 0 are free on 0 nodes")
+		w.waitSentence("elastic", "InsufficientGPUs: 1 member needs 8 nvidia.com/gpu, 0 are free on 0 nodes")
 		w.addNodes(1)
 		w.waitRunning("elastic", 3)
 		w.addNodes(1)
@@ -43,5 +43,21 @@ func TestLateMembersJoinAGangThatRuns(t *testing.T) {
 		w.waitRunning("ray", 2)
 		w.members(d, "ray", 2, 4, 8)
 		w.waitRunning("ray", 4)
+	})
+}
+
+func TestAGangWhoseMembersTakeEachOthersRoomHoldsNothingWhileItWaits(t *testing.T) {
+	t.Parallel()
+	inEveryDialect(t, 2, func(w *world, d dialect) {
+		// Two of 6 GPUs fit and two of 4, but not both; each kind alone does, so that its sums refuse nothing.
+		w.podGroup(d.groups, "puzzle", d.minimum(4))
+		w.members(d, "puzzle", 0, 2, 6)
+		w.members(d, "puzzle", 2, 4, 4)
+		w.waitSentence("puzzle", "Fragmented: 2 members fit together, 2 more must")
+		w.create(w.pod(podSpec{name: "single-0", gpus: 8}), w.pod(podSpec{name: "single-1", gpus: 8}))
+		w.waitRunning("single", 2)
+		w.deletePods("single-0", "single-1")
+		w.addNodes(1)
+		w.waitRunning("puzzle", 4)
 	})
 }

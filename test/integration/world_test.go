@@ -47,11 +47,14 @@ func newWorld(t *testing.T, c *cluster.Cluster, nodes int) *world {
 	return w
 }
 
-func (w *world) addNodes(count int) {
+func (w *world) addNodes(count int, mutate ...func(*v1.Node)) {
 	w.t.Helper()
 	nodes := make([]*v1.Node, count)
 	for i := range nodes {
 		nodes[i] = controlplane.NewNode(controlplane.FakeNode{Name: w.ns + "-" + rand.String(6), GPUs: 8, Labels: map[string]string{"world": w.ns}})
+		for _, f := range mutate {
+			f(nodes[i])
+		}
 	}
 	require.NoError(w.t, controlplane.CreateNodes(w.t.Context(), w.Client, nodes))
 }
@@ -105,7 +108,11 @@ func (w *world) eventually(missing func(ctx context.Context) string) {
 	w.t.Helper()
 	last := ""
 	err := wait.PollUntilContextTimeout(w.t.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = missing(ctx)
+		now := missing(ctx)
+		if now != "" && ctx.Err() != nil {
+			return false, nil // what was asked then tells nothing
+		}
+		last = now
 		return last == "", nil
 	})
 	require.NoError(w.t, err, "still missing: %s", last)
@@ -169,6 +176,24 @@ func (w *world) waitSentence(prefix, message string) {
 		return ""
 	})
 }
+
+// sayingAboutAll is for eventually: the pods with the prefix, at least one, all wait with messages that begin so.
+func sayingAboutAll(w *world, prefix, beginning string) func(context.Context) string {
+	return func(ctx context.Context) string {
+		pods := w.pods(ctx, prefix)
+		if len(pods) == 0 {
+			return "a pod " + prefix
+		}
+		for _, p := range pods {
+			if c := condition(&p, v1.PodScheduled); c == nil || c.Reason != v1.PodReasonUnschedulable || !strings.HasPrefix(c.Message, beginning) {
+				return fmt.Sprintf("%q on %s: it shows %v", beginning, p.Name, c)
+			}
+		}
+		return ""
+	}
+}
+
+func quantity(text string) resource.Quantity { return resource.MustParse(text) }
 
 func condition(p *v1.Pod, kind v1.PodConditionType) *v1.PodCondition {
 	for i := range p.Status.Conditions {
