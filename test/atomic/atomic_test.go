@@ -19,9 +19,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
@@ -73,10 +74,10 @@ type scene struct {
 	judge *oracle.Judge
 	gangs []gang
 
-	mu   sync.Mutex
-	done map[string]int // succeeded members per gang
-	pods int            // bound pods seen
-	news chan struct{}
+	mu          sync.Mutex
+	bound, done sets.Set[string] // names of pods
+	doneOf      map[string]int   // pods that are done, per gang
+	news        chan struct{}    // holds one token after a change
 }
 
 func newScene(t *testing.T, seed uint64, grace time.Duration) *scene {
@@ -89,7 +90,8 @@ func newScene(t *testing.T, seed uint64, grace time.Duration) *scene {
 	c, err := cluster.Start(t.Context(), cluster.Options{Options: controlplane.Options{Kwok: true, Controllers: true, NativePodGroups: true}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Stop()) })
-	s := &scene{t: t, Cluster: c, judge: oracle.New(grace), gangs: gangs, done: map[string]int{}, news: make(chan struct{}, 1)}
+	s := &scene{t: t, Cluster: c, judge: oracle.New(grace), gangs: gangs,
+		bound: sets.New[string](), done: sets.New[string](), doneOf: map[string]int{}, news: make(chan struct{}, 1)}
 	s.addNodes(nodes)
 	s.watch()
 	s.submit(random)
@@ -106,46 +108,30 @@ func (s *scene) addNodes(count int) {
 	require.NoError(s.t, controlplane.CreateNodes(s.t.Context(), s.Client, nodes))
 }
 
-// watch feeds the judge and counts what is done.
+// watch feeds the judge and counts what is bound and done.
 func (s *scene) watch() {
 	factory := informers.NewSharedInformerFactory(s.Client, 0)
-	informer := factory.Core().V1().Pods().Informer()
-	count := func(object any) {
-		p, ok := object.(*v1.Pod)
-		if !ok {
-			return
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if p.Spec.NodeName != "" {
-			s.pods++
-		}
-		if p.Status.Phase == v1.PodSucceeded {
-			s.done[p.Labels["gang"]]++
-		}
-		select {
-		case s.news <- struct{}{}:
-		default:
-		}
-	}
-	_, err := informer.AddEventHandler(s.judge.Handler(time.Now))
-	require.NoError(s.t, err)
-	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: count,
-		UpdateFunc: func(before, object any) {
-			// Each pod counts once for being bound and once for being done.
-			b, p := before.(*v1.Pod), object.(*v1.Pod)
-			if b.Spec.NodeName != p.Spec.NodeName || b.Status.Phase != p.Status.Phase {
-				if b.Spec.NodeName != "" && p.Status.Phase != v1.PodSucceeded {
-					return
-				}
-				count(object)
-			}
-		},
-	})
+	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(oracle.Handler(time.Now, s.observe))
 	require.NoError(s.t, err)
 	factory.StartWithContext(s.t.Context())
 	factory.WaitForCacheSyncWithContext(s.t.Context())
+}
+
+func (s *scene) observe(at time.Time, kind watch.EventType, pod *v1.Pod) {
+	s.judge.Observe(at, kind, pod)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pod.Spec.NodeName != "" {
+		s.bound.Insert(pod.Name)
+	}
+	if pod.Status.Phase == v1.PodSucceeded && !s.done.Has(pod.Name) {
+		s.done.Insert(pod.Name)
+		s.doneOf[pod.Labels["gang"]]++
+	}
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
 }
 
 // submit creates all PodGroups and all pods at once, the pods of all gangs mixed.
@@ -225,8 +211,8 @@ func (s *scene) unfinished() []string {
 	defer s.mu.Unlock()
 	var out []string
 	for _, g := range s.gangs {
-		if s.done[g.name] < g.members {
-			out = append(out, fmt.Sprintf("%s (%d of %d done)", g.name, s.done[g.name], g.members))
+		if s.doneOf[g.name] < g.members {
+			out = append(out, fmt.Sprintf("%s (%d of %d done)", g.name, s.doneOf[g.name], g.members))
 		}
 	}
 	return out
@@ -235,7 +221,7 @@ func (s *scene) unfinished() []string {
 func (s *scene) boundPods() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pods
+	return s.bound.Len()
 }
 
 // waitUntilAllRan waits until every member of every gang has succeeded, and passes judgement on the whole history.
