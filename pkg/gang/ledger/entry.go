@@ -17,21 +17,31 @@ type memberState int
 
 const (
 	pending memberState = iota
+	gated               // without a node, and not to be placed before its scheduling gates are gone
 	bound
 	running
 	succeeded
 	failed
 	terminating     // without a node
 	terminatingHeld // on a node that the core still counts for it
-	leaving         // over, and being deleted
+	leaving         // over, or not begun for a scheduling gate, and being deleted
 	memberStates
 )
 
 // isLive is true for pods that compete for resources or hold them.
-func (s memberState) isLive() bool { return s == pending || s == bound || s == running }
+func (s memberState) isLive() bool {
+	return s == pending || s == gated || s == bound || s == running
+}
 
-// isShown is true for pods that the core knows: all that are not over.
-func (s memberState) isShown() bool { return s != succeeded && s != failed && s != leaving }
+// isOver is true for pods that run no more and will not again.
+func (s memberState) isOver() bool { return s == succeeded || s == failed || s == leaving }
+
+// isShown is true for pods that the core knows. One with a gate is kept from it: it would hold the whole gang for that pod,
+// even one that runs.
+func (s memberState) isShown() bool { return !s.isOver() && s != gated }
+
+// counts is true for pods that stand for a member of their gang.
+func (s memberState) counts() bool { return s.isLive() && s != gated || s == succeeded }
 
 func stateOf(pod *v1.Pod) memberState {
 	switch {
@@ -43,8 +53,12 @@ func stateOf(pod *v1.Pod) memberState {
 		return leaving
 	case pod.DeletionTimestamp != nil && pod.Spec.NodeName != "":
 		return terminatingHeld
+	case pod.DeletionTimestamp != nil && len(pod.Spec.SchedulingGates) > 0:
+		return leaving
 	case pod.DeletionTimestamp != nil:
 		return terminating
+	case pod.Spec.NodeName == "" && len(pod.Spec.SchedulingGates) > 0:
+		return gated
 	case pod.Spec.NodeName == "":
 		return pending
 	case pod.Status.Phase == v1.PodRunning:
@@ -76,6 +90,7 @@ type entry struct {
 	priorities map[int32]int  // of live members
 	schedulers map[string]int // names of live members
 	neverCount int            // live members whose preemption policy is Never
+	strangers  int            // pods that name the group and a scheduler that is not ours
 
 	// Derived from the above by settle.
 	priority   int32
@@ -111,7 +126,7 @@ func (e *entry) remove(name types.NamespacedName, m *member) {
 
 func (e *entry) sum(m *member, by int) {
 	e.count[m.state] += by
-	if m.state.isLive() || m.state == succeeded {
+	if m.state.counts() {
 		addTo(e.perRole, m.role, by)
 	}
 	if !m.state.isLive() {
@@ -138,7 +153,7 @@ func priorityOf(pod *v1.Pod) int32 {
 }
 
 // isEmpty is true when nothing is left to account for.
-func (e *entry) isEmpty() bool { return e.group == nil && len(e.members) == 0 }
+func (e *entry) isEmpty() bool { return e.group == nil && len(e.members) == 0 && e.strangers == 0 }
 
 // shown counts the pods of the gang that the core knows.
 func (e *entry) shown() int {
@@ -207,12 +222,24 @@ func (e *entry) block(classes map[string]int32) gang.Waiting {
 	}
 	exist := e.count[pending] + e.count[bound] + e.count[running] + e.count[succeeded]
 	if exist < int(g.MinMember) {
-		return gang.Waiting{Reason: gang.GangIncomplete, Sentence: fmt.Sprintf("%d of %d members exist", exist, g.MinMember)}
+		return gang.Waiting{Reason: gang.GangIncomplete, Sentence: fmt.Sprintf("%d of %d members exist%s", exist, g.MinMember, e.heldBack())}
 	}
 	for _, role := range slices.Sorted(maps.Keys(g.MinPerRole)) {
 		if exist := e.perRole[role]; exist < int(g.MinPerRole[role]) {
-			return gang.Waiting{Reason: gang.GangIncomplete, Sentence: fmt.Sprintf("%d of %d members of role %q exist", exist, g.MinPerRole[role], role)}
+			return gang.Waiting{Reason: gang.GangIncomplete, Sentence: fmt.Sprintf("%d of %d members of role %q exist%s", exist, g.MinPerRole[role], role, e.heldBack())}
 		}
 	}
 	return gang.Waiting{}
+}
+
+// heldBack tells of members that exist and do not count yet.
+func (e *entry) heldBack() string {
+	switch count := e.count[gated]; count {
+	case 0:
+		return ""
+	case 1:
+		return ", 1 more has a scheduling gate"
+	default:
+		return fmt.Sprintf(", %d more have a scheduling gate", count)
+	}
 }

@@ -69,11 +69,7 @@ func (s groupStore) Replace(objects []any, _ string) error {
 func (s groupStore) set(object *unstructured.Unstructured) gang.Key {
 	object.SetManagedFields(nil)
 	group := s.dialect.Translate(object)
-	e, ok := s.gangs[group.Key]
-	if !ok {
-		e = newEntry(group.Key)
-		s.gangs[group.Key] = e
-	}
+	e := s.entryOf(group.Key)
 	isNews := e.group == nil || !sameGroup(e.group, group)
 	e.group, e.object = group, object
 	if isNews {

@@ -10,7 +10,8 @@
 //     the first; see [State.Ambiguous]); pods of schedulers that we do not serve belong to none;
 //   - one priority for all members of a gang, since the core refuses a group whose pods differ: the group's own, else its
 //     class's, else the highest of its live members; and one preemption policy, Never if any member says so;
-//   - what counts toward minMember: pending, bound, running and succeeded pods do; failed and terminating ones do not.
+//   - what counts toward minMember: pending, bound, running and succeeded pods do; failed and terminating ones, and those
+//     with a scheduling gate, do not.
 //     The core cannot see succeeded pods and counts terminating ones until they are gone, so the minCount it is shown is
 //     minMember - succeeded + terminating members that still hold a node.
 //
@@ -46,6 +47,7 @@ type Ledger struct {
 
 	mu       sync.Mutex
 	members  map[types.NamespacedName]*member
+	strange  map[types.NamespacedName]gang.Key // pods that name a group and a scheduler that is not ours
 	gangs    map[gang.Key]*entry
 	classes  map[string]int32
 	capacity capacity
@@ -73,6 +75,7 @@ func New(dialects []gang.Dialect, schedulerNames []string, notify func(gang.Key)
 		serves:   sets.New(schedulerNames...),
 		notify:   notify,
 		members:  map[types.NamespacedName]*member{},
+		strange:  map[types.NamespacedName]gang.Key{},
 		gangs:    map[gang.Key]*entry{},
 		classes:  map[string]int32{},
 		capacity: newCapacity(),
@@ -103,8 +106,8 @@ type State struct {
 	Pending []*v1.Pod
 	// Ambiguous are live members that carry the keys of more than one dialect.
 	Ambiguous []*v1.Pod
-	// HasMembers is true if any pod of ours names the group.
-	HasMembers bool
+	// HasMembers is true if any pod of ours names the group, HasStrangers if a pod of a scheduler does that is not ours.
+	HasMembers, HasStrangers bool
 }
 
 // State returns the state of a gang, false if nothing is known of it.
@@ -115,8 +118,8 @@ func (l *Ledger) State(key gang.Key) (State, bool) {
 	if !ok {
 		return State{}, false
 	}
-	s := State{Group: e.group, Object: e.object, HasMembers: len(e.members) > 0, Progress: gang.Progress{
-		Pending:       int32(e.count[pending]),
+	s := State{Group: e.group, Object: e.object, HasMembers: len(e.members) > 0, HasStrangers: e.strangers > 0, Progress: gang.Progress{
+		Pending:       int32(e.count[pending] + e.count[gated]),
 		Bound:         int32(e.count[bound]),
 		Running:       int32(e.count[running]),
 		Succeeded:     int32(e.count[succeeded]),

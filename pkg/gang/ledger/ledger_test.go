@@ -97,6 +97,7 @@ func label(key, value string) func(*v1.Pod) {
 	return func(p *v1.Pod) { p.Labels = map[string]string{key: value} }
 }
 func terminating(p *v1.Pod)                    { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }
+func withGate(p *v1.Pod)                       { p.Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: "g"}} }
 func never(p *v1.Pod)                          { n := v1.PreemptNever; p.Spec.PreemptionPolicy = &n }
 func blocked(t *testing.T, b *book) string     { t.Helper(); return b.Blocked(train()).String() }
 func minMember(n int64) map[string]any         { return map[string]any{"minMember": n} }
@@ -138,6 +139,8 @@ func TestWhatCountsTowardMinMember(t *testing.T) {
 		"a failed member does not count":                 {member("c", on("n"), phase(v1.PodFailed)), "GangIncomplete: 2 of 3 members exist", 3},
 		"a terminating one on a node does not count, though the core counts it": {
 			member("c", on("n"), phase(v1.PodRunning), terminating), "GangIncomplete: 2 of 3 members exist", 4},
+		"one with a scheduling gate does not count":       {member("c", withGate), "GangIncomplete: 2 of 3 members exist, 1 more has a scheduling gate", 3},
+		"nor does it while it is deleted":                 {member("c", withGate, terminating), "GangIncomplete: 2 of 3 members exist", 3},
 		"a terminating one without a node does not count": {member("c", terminating), "GangIncomplete: 2 of 3 members exist", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,6 +157,37 @@ func TestWhatCountsTowardMinMember(t *testing.T) {
 			require.Equal(t, c.minCount, group.Spec.SchedulingPolicy.Gang.MinCount)
 		})
 	}
+}
+
+func TestAMemberWithASchedulingGateHoldsUpNobodyWhoCanDoWithoutIt(t *testing.T) {
+	b := newBook()
+	b.group("train", minMember(2))
+	b.set(member("a"), member("b"), member("c", withGate))
+	free(t, b)
+	_, isShown := b.shown("c")
+	require.False(t, isShown, "the core would hold the gang for it")
+	state, _ := b.State(train())
+	require.Equal(t, int32(3), state.Progress.Pending)
+	require.Len(t, state.Pending, 2, "the API server describes the one with the gate")
+	b.set(member("c"))
+	_, isShown = b.shown("c")
+	require.True(t, isShown)
+}
+
+func TestAPodOfAnotherSchedulerIsAStrangerAndNoMember(t *testing.T) {
+	b := newBook()
+	stranger := member("a", scheduler("other"))
+	b.set(stranger)
+	state, ok := b.State(train())
+	require.True(t, ok)
+	require.True(t, state.HasStrangers)
+	require.False(t, state.HasMembers)
+	shown, _ := b.shown("a")
+	require.Nil(t, shown.Spec.SchedulingGroup)
+	b.remove(stranger)
+	_, ok = b.State(train())
+	require.False(t, ok, "nothing is left to account for")
+	require.NotZero(t, b.changed[train()])
 }
 
 func TestAllMembersShowTheSamePriorityAndPolicy(t *testing.T) {

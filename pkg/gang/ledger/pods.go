@@ -65,6 +65,11 @@ func (s podStore) Replace(objects []any, _ string) error {
 			s.deletePod(name)
 		}
 	}
+	for name := range s.strange {
+		if _, ok := listed[name]; !ok {
+			s.deletePod(name)
+		}
+	}
 	return nil
 }
 
@@ -83,6 +88,9 @@ func (l *Ledger) setPod(pod *v1.Pod) {
 		wasMember = false
 	}
 	key, isAmbiguous, isMember := l.claim(pod)
+	isStranger := isMember && !l.Serves(pod.Spec.SchedulerName)
+	l.setStranger(name, key, isStranger)
+	isMember = isMember && !isStranger
 	if wasMember && (!isMember || old.key != key) {
 		l.leave(name, old)
 	}
@@ -91,16 +99,12 @@ func (l *Ledger) setPod(pod *v1.Pod) {
 		return
 	}
 
-	e, ok := l.gangs[key]
-	if !ok {
-		e = newEntry(key)
-		l.gangs[key] = e
-	}
+	e := l.entryOf(key)
 	m := &member{pod: pod, key: key, state: stateOf(pod), isAmbiguous: isAmbiguous}
 	if d := l.Dialect(key.Dialect); d != nil {
 		m.role = d.Role(pod)
 	}
-	if !m.state.isShown() {
+	if m.state.isOver() {
 		m.pod = stripped(pod)
 	}
 	if wasMember && old.key == key {
@@ -111,8 +115,36 @@ func (l *Ledger) setPod(pod *v1.Pod) {
 	l.show(e, name, m)
 }
 
+// entryOf is the account of a gang, a new one if there is none. The lock is held.
+func (l *Ledger) entryOf(key gang.Key) *entry {
+	e, ok := l.gangs[key]
+	if !ok {
+		e = newEntry(key)
+		l.gangs[key] = e
+	}
+	return e
+}
+
+// setStranger books whether a pod names this group and a scheduler that is not ours. The lock is held.
+func (l *Ledger) setStranger(name types.NamespacedName, key gang.Key, isStranger bool) {
+	old, was := l.strange[name]
+	if was && (!isStranger || old != key) {
+		delete(l.strange, name)
+		e := l.gangs[old]
+		e.strangers--
+		l.refresh(e)
+	}
+	if isStranger && (!was || old != key) {
+		l.strange[name] = key
+		e := l.entryOf(key)
+		e.strangers++
+		l.notify(key)
+	}
+}
+
 // deletePod forgets a pod. The lock is held.
 func (l *Ledger) deletePod(name types.NamespacedName) {
+	l.setStranger(name, gang.Key{}, false)
 	if m, ok := l.members[name]; ok {
 		l.leave(name, m)
 	}
@@ -181,11 +213,8 @@ func (e *entry) inMemory(pod *v1.Pod) *v1.Pod {
 	return &out
 }
 
-// claim finds the gang that a pod belongs to: that of the first dialect whose key it carries.
+// claim finds the gang that a pod names: that of the first dialect whose key it carries.
 func (l *Ledger) claim(pod *v1.Pod) (key gang.Key, isAmbiguous, isMember bool) {
-	if !l.serves.Has(pod.Spec.SchedulerName) {
-		return gang.Key{}, false, false
-	}
 	for _, d := range l.dialects {
 		name := d.GroupName(pod)
 		if name == "" {

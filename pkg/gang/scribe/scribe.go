@@ -217,17 +217,12 @@ func (s *Scribe) writeConditions(ctx context.Context, state ledger.State) error 
 	}
 	want := v1.PodCondition{Type: v1.PodScheduled, Status: v1.ConditionFalse, Reason: v1.PodReasonUnschedulable, Message: waiting.String()}
 	for _, pod := range state.Pending {
-		if isGated(pod) {
-			continue // the API server says so in the same condition
-		}
 		if err := s.writeCondition(ctx, pod, want); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-func isGated(pod *v1.Pod) bool { return len(pod.Spec.SchedulingGates) > 0 }
 
 func (s *Scribe) writeCondition(ctx context.Context, pod *v1.Pod, want v1.PodCondition) error {
 	want.LastTransitionTime = metav1.NewTime(s.Clock.Now())

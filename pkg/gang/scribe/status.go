@@ -55,8 +55,8 @@ const VolcanoProfile = "volcano"
 // isOurs tells whether a group's status is ours to write. A PodGroup names no scheduler: its pods do, and before it has
 // any, its owner may. Where neither says anything, whoever serves Volcano's own name serves the group.
 func (s *Scribe) isOurs(ctx context.Context, state ledger.State) (bool, error) {
-	if state.HasMembers {
-		return true, nil
+	if state.HasMembers || state.HasStrangers {
+		return state.HasMembers, nil
 	}
 	for _, owner := range state.Group.Owners {
 		name, known, err := s.Owners(ctx, state.Group.Namespace, owner)
