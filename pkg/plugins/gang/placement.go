@@ -12,6 +12,7 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 )
@@ -151,12 +152,16 @@ func rolesIn(placement fwk.PlacementCycleState) rolesPlaced {
 // the gang's members will show.
 func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	why := gang.Waiting{Reason: gang.GangNotFound, Sentence: "the PodGroup was deleted"}
-	// Where no member was tried there is nothing for other plugins to work on.
-	code := fwk.UnschedulableAndUnresolvable
 	if t, ok := tryOf(state); ok {
 		if why = t.refused; why == (gang.Waiting{}) {
-			why, code = g.explain(ctx, t), fwk.Unschedulable
+			why = g.explain(ctx, t)
 		}
+	}
+	// The core's plugin for devices comes next. It takes it for an error if it saw no member in this try: none was tried, or
+	// another plugin turned all away before.
+	code := fwk.UnschedulableAndUnresolvable
+	if _, err := state.Read(names.DynamicResources); err == nil {
+		code = fwk.Unschedulable
 	}
 	g.account.Refuse(gang.KeyOf(info.GetNamespace(), info.GetName()), why)
 	return nil, fwk.NewStatus(code, why.String())
