@@ -114,17 +114,17 @@ func (j *Judge) change(at time.Time, before, now pod) {
 	}
 }
 
-// Handler feeds the judge from a pod informer, with the time of this clock.
-func (j *Judge) Handler(clock func() time.Time) cache.ResourceEventHandler {
+// Handler hands what a pod informer sees to a function like [Judge.Observe], with the time of this clock.
+func Handler(clock func() time.Time, observe func(at time.Time, kind watch.EventType, pod *corev1.Pod)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { j.Observe(clock(), watch.Added, object.(*corev1.Pod)) },
-		UpdateFunc: func(_, object any) { j.Observe(clock(), watch.Modified, object.(*corev1.Pod)) },
+		AddFunc:    func(object any) { observe(clock(), watch.Added, object.(*corev1.Pod)) },
+		UpdateFunc: func(_, object any) { observe(clock(), watch.Modified, object.(*corev1.Pod)) },
 		DeleteFunc: func(object any) {
 			if missed, ok := object.(cache.DeletedFinalStateUnknown); ok {
 				object = missed.Obj
 			}
 			if pod, ok := object.(*corev1.Pod); ok {
-				j.Observe(clock(), watch.Deleted, pod)
+				observe(clock(), watch.Deleted, pod)
 			}
 		},
 	}

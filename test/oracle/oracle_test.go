@@ -299,7 +299,7 @@ func TestGangOf(t *testing.T) {
 func TestAHandlerTellsTheJudgeWhatAnInformerSees(t *testing.T) {
 	h := newHistory(2)
 	now := at(1)
-	handler := h.Handler(func() time.Time { return now })
+	handler := oracle.Handler(func() time.Time { return now }, h.Observe)
 	pending, bound := member(0, "", corev1.PodPending), member(0, "node-0", corev1.PodPending)
 	handler.OnAdd(pending, true)
 	handler.OnUpdate(pending, bound)
