@@ -1,0 +1,69 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/phalanx-scheduler/phalanx/test/cluster"
+)
+
+func TestAWrongArgumentOfThePluginEndsTheStartWithItsName(t *testing.T) {
+	t.Parallel()
+	program, err := cluster.BuildScheduler(t.Context())
+	require.NoError(t, err)
+	kubeconfig := adminKubeconfig(t, shared, "wrong-arguments")
+	for name, c := range map[string]struct{ args, want string }{
+		"an unknown field":        {"{scheduleTimeoutSecond: 60}", `unknown field "scheduleTimeoutSecond"`},
+		"a value out of range":    {"{scheduleTimeoutSeconds: 0}", "scheduleTimeoutSeconds: Invalid value: 0: must be at least 1"},
+		"a value of another kind": {`{scheduleTimeoutSeconds: "soon"}`, "scheduleTimeoutSeconds"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "config.yaml")
+			require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+clientConnection: {kubeconfig: %q}
+leaderElection: {leaderElect: false}
+profiles:
+- schedulerName: wrong
+  pluginConfig:
+  - name: Gang
+    args: %s
+`, kubeconfig, c.args), 0o600))
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, program, "--config="+file, "--secure-port=0").CombinedOutput()
+			require.NoError(t, ctx.Err(), "it started: %s", out)
+			exit := &exec.ExitError{}
+			require.ErrorAs(t, err, &exit, "%s", out)
+			require.Equal(t, 1, exit.ExitCode())
+			require.Contains(t, string(out), c.want)
+			require.Contains(t, string(out), "Gang")
+		})
+	}
+}
+
+func TestTheVersionIsOursAndKubernetes(t *testing.T) {
+	t.Parallel()
+	program, err := cluster.BuildScheduler(t.Context())
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), program, "--version").Output()
+	require.NoError(t, err)
+	require.Regexp(t, `^Phalanx v\d+\.\d+\.\d+\S* \(Kubernetes v1\.37\.2\)\n$`, string(out))
+}
+
+func adminKubeconfig(t *testing.T, c *cluster.Cluster, name string) string {
+	t.Helper()
+	kubeconfig, err := c.Kubeconfig(name, "system:masters")
+	require.NoError(t, err)
+	path, err := c.WriteKubeconfig(name, kubeconfig)
+	require.NoError(t, err)
+	return path
+}
