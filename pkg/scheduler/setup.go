@@ -4,21 +4,17 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/errors"
-	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
-	"k8s.io/client-go/tools/record"
-	componentconfig "k8s.io/component-base/config"
 	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
 	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 	core "k8s.io/kubernetes/pkg/scheduler"
@@ -111,6 +107,7 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 	for name, profile := range sched.Profiles {
 		sched.Profiles[name] = gangplugin.Profile(profile)
 	}
+	sched.FailureHandler = quietAboutMembers(sched.FailureHandler)
 	go edge.sources.run(ctx)
 	writer := scribe.New(scribe.Options{
 		Ledger:  edge.ledger,
@@ -153,43 +150,25 @@ func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, e
 	return c, nil
 }
 
-// electAndRecord fills in the event broadcaster and the leader election.
-func electAndRecord(ctx context.Context, c *appconfig.Config) error {
-	client, err := kubernetes.NewForConfig(c.KubeConfig)
-	if err != nil {
-		return err
+// quietAboutMembers keeps the core from reporting each member of a gang that was refused as an error of the scheduler, which
+// it takes every refusal for that is not about nodes. The gang itself is reported once per try.
+func quietAboutMembers(handle core.FailureHandlerFn) core.FailureHandlerFn {
+	return func(ctx context.Context, profile framework.Framework, info *framework.QueuedPodInfo, status *fwk.Status, nominating *fwk.NominatingInfo, start time.Time) {
+		if info.Pod.Spec.SchedulingGroup != nil && status.IsRejected() {
+			ctx = klog.NewContext(ctx, klog.FromContext(ctx).V(memberVerbosity))
+			if _, isAboutNodes := status.AsError().(*framework.FitError); !isAboutNodes {
+				status = fwk.NewStatus(status.Code()).WithError(&framework.FitError{
+					Pod:       info.Pod,
+					Diagnosis: framework.Diagnosis{NodeToStatus: framework.NewDefaultNodeToStatus(), UnschedulablePlugins: sets.New(gangplugin.Name)},
+				})
+			}
+		}
+		handle(ctx, profile, info, status, nominating, start)
 	}
-	c.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, client)
-	if !c.ComponentConfig.LeaderElection.LeaderElect {
-		return nil
-	}
-	c.LeaderElection, err = leaderElection(c.ComponentConfig.LeaderElection, c.KubeConfig,
-		c.EventBroadcaster.DeprecatedNewLegacyRecorder(c.ComponentConfig.Profiles[0].SchedulerName))
-	return err
 }
 
-func leaderElection(cfg componentconfig.LeaderElectionConfiguration, kubeConfig *rest.Config, recorder record.EventRecorder) (*leaderelection.LeaderElectionConfig, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("name this host for the leader election: %w", err)
-	}
-	// Two processes on one host must not take each other for themselves.
-	identity := host + "_" + string(uuid.NewUUID())
-	lock, err := resourcelock.NewFromKubeconfig(cfg.ResourceLock, cfg.ResourceNamespace, cfg.ResourceName,
-		resourcelock.ResourceLockConfig{Identity: identity, EventRecorder: recorder}, kubeConfig, cfg.RenewDeadline.Duration)
-	if err != nil {
-		return nil, fmt.Errorf("create the leader election lock: %w", err)
-	}
-	return &leaderelection.LeaderElectionConfig{
-		Lock:            lock,
-		LeaseDuration:   cfg.LeaseDuration.Duration,
-		RenewDeadline:   cfg.RenewDeadline.Duration,
-		RetryPeriod:     cfg.RetryPeriod.Duration,
-		WatchDog:        leaderelection.NewLeaderHealthzAdaptor(cfg.LeaseDuration.Duration + cfg.RetryPeriod.Duration),
-		Name:            Name,
-		ReleaseOnCancel: true,
-	}, nil
-}
+// memberVerbosity is what is added to the verbosity of the core's messages about single members.
+const memberVerbosity = 3
 
 // onceLeading calls f when the core asks for its first pod: that is when this replica leads, and not before.
 func onceLeading(sched *core.Scheduler, f func()) {

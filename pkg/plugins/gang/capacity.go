@@ -3,6 +3,7 @@ package gang
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -218,7 +219,7 @@ func refusal(logger klog.Logger, classes []class, need int64, nodes []fwk.NodeIn
 // scarcest returns the resource of which the class lacks most in proportion; isShort is false if none lacks in sum. Ties go
 // to GPUs, since they are what people count, then to the name.
 func scarcest(c class, r room) (scarce v1.ResourceName, isShort bool) {
-	best := -1.0
+	best := math.Inf(-1)
 	names := slices.SortedFunc(maps.Keys(c.request), func(a, b v1.ResourceName) int {
 		if x, y := isGPU(a), isGPU(b); x != y {
 			if x {

@@ -98,6 +98,8 @@ func TestWhatSumsSayOfAGang(t *testing.T) {
 			"InsufficientGPUs: 8 members need 64 nvidia.com/gpu, 40 are free on 6 nodes"},
 		"enough in sum, in pieces too small for a member": {podsWith(2, gpus("8")), 2, gpuNodes(8, 4, 4),
 			"Fragmented: 2 members need 8 nvidia.com/gpu each on one node, for which 1 slot is free, though 16 nvidia.com/gpu are free on 3 nodes"},
+		"far more than enough in sum, in pieces too small": {podsWith(2, gpus("8")), 2, gpuNodes(7, 7, 7, 7, 7, 7, 7),
+			"Fragmented: 2 members need 8 nvidia.com/gpu each on one node, for which 0 slots are free, though 49 nvidia.com/gpu are free on 7 nodes"},
 		"the minimum fits though all members do not": {podsWith(8, gpus("8")), 2, gpuNodes(8, 8, 0), ""},
 		"not even the minimum fits": {podsWith(8, gpus("8")), 3, gpuNodes(8, 8, 0),
 			"InsufficientGPUs: 3 members need 24 nvidia.com/gpu, 16 are free on 2 nodes"},

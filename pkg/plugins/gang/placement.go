@@ -83,7 +83,7 @@ func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleSt
 		t.refused = refusal(logger, t.classes, t.need, parent.Nodes)
 	}
 	if t.refused != (gang.Waiting{}) {
-		return nil, fwk.NewStatus(fwk.Unschedulable, t.refused.String())
+		return nil, fwk.NewStatus(fwk.Unschedulable) // PodGroupPostFilter, which comes next, says why
 	}
 	return g.nativeTopology.GeneratePlacements(ctx, state, info, parent)
 }
