@@ -24,6 +24,11 @@ build: ## Build the scheduler into bin/
 controlplane: ## Build the control plane that tests and demo run on; the first time takes minutes
 	go run ./test/controlplane/build
 
+.PHONY: demo
+demo: build ## Watch gangs on a real control plane; DEMO_ARGS=--once ends by itself, --help tells more
+	@go build -o bin/phalanx-demo ./test/demo
+	@bin/phalanx-demo $(DEMO_ARGS)
+
 .PHONY: test
 test: build controlplane ## Run all tests
 	go test ./pkg/... ./cmd/...

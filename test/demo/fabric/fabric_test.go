@@ -1,0 +1,97 @@
+package fabric_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/phalanx-scheduler/phalanx/test/demo/fabric"
+)
+
+func lingjun(t *testing.T) *fabric.Fabric {
+	t.Helper()
+	file, err := os.Open("../testdata/lingjun/topo.csv")
+	require.NoError(t, err)
+	defer file.Close()
+	f, err := fabric.Read(file)
+	require.NoError(t, err)
+	return f
+}
+
+func TestTheFabricIsWhatTheDemoSays(t *testing.T) {
+	f := lingjun(t)
+	require.Len(t, f.Hosts, 847)
+	cores, spines, leaves := f.Count()
+	require.Equal(t, [3]int{1, 3, 119}, [3]int{cores, spines, leaves})
+	for spine, hosts := range map[string]int{"P8": 179, "P10": 362, "P12": 306} {
+		require.Len(t, f.Below(map[string]string{fabric.SpineLabel: spine}), hosts, spine)
+	}
+	names := map[string]bool{}
+	for _, h := range f.Hosts {
+		require.False(t, names[h.Name], h.Name)
+		names[h.Name] = true
+		require.True(t, strings.HasPrefix(h.Leaf, h.Spine+"-S"), h.Leaf)
+		require.Equal(t, h.Leaf, f.LeafOf(h.Name))
+	}
+	require.Empty(t, f.LeafOf("elsewhere"))
+}
+
+func TestNodesCarryTheSwitchesAboveThem(t *testing.T) {
+	f := lingjun(t)
+	for i, node := range f.Nodes() {
+		h := f.Hosts[i]
+		require.Equal(t, h.Name, node.Name)
+		require.Equal(t, [3]string{h.Core, h.Spine, h.Leaf}, [3]string{node.Labels[fabric.CoreLabel], node.Labels[fabric.SpineLabel], node.Labels[fabric.LeafLabel]})
+		gpus := node.Status.Allocatable["nvidia.com/gpu"]
+		require.EqualValues(t, fabric.GPUsPerHost, gpus.Value())
+	}
+}
+
+func TestLeastLeaves(t *testing.T) {
+	hosts := lingjun(t).Below(map[string]string{fabric.SpineLabel: "P12"})
+	for need, want := range map[int]int{1: 1, 8: 1, 9: 2, 64: 8, 128: 16, 224: 28, 225: 29, 306: 42, 307: 0} {
+		require.Equal(t, want, fabric.LeastLeaves(hosts, need), "%d hosts", need)
+	}
+}
+
+// The dumb alternative tries every set of leaves.
+func TestLeastLeavesIsTheLeast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sizes := rapid.SliceOfN(rapid.IntRange(1, 5), 1, 6).Draw(t, "sizes")
+		need := rapid.IntRange(1, 20).Draw(t, "need")
+		var hosts []fabric.Host
+		for leaf, size := range sizes {
+			for range size {
+				hosts = append(hosts, fabric.Host{Leaf: string(rune('a' + leaf))})
+			}
+		}
+		least := 0
+		for set := 1; set < 1<<len(sizes); set++ {
+			count, sum := 0, 0
+			for leaf, size := range sizes {
+				if set>>leaf&1 == 1 {
+					count, sum = count+1, sum+size
+				}
+			}
+			if sum >= need && (least == 0 || count < least) {
+				least = count
+			}
+		}
+		require.Equal(t, least, fabric.LeastLeaves(hosts, need))
+	})
+}
+
+func TestABrokenFabricIsRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                              "the fabric must begin with the columns ip, DSW, PSW, ASW",
+		"ip,DSW\n":                      "the fabric must begin with the columns ip, DSW, PSW, ASW",
+		"ip,DSW,PSW,ASW\na,G6,P10,\n":   "host in line 2 has an empty column",
+		"ip,DSW,PSW,ASW\na,G6,P10,S1,x": "record on line 2: wrong number of fields",
+	} {
+		_, err := fabric.Read(strings.NewReader(text))
+		require.EqualError(t, err, want)
+	}
+}

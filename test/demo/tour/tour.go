@@ -1,0 +1,151 @@
+// Package tour shows a newcomer, gang by gang, what the scheduler does.
+//
+// Purpose: each act says in a sentence or two what is about to happen, applies a manifest that anybody could apply with
+// kubectl, and then says what did happen. Invariant: what it says after the fact was read back from the API server; an act
+// that does not end as announced is an error.
+package tour
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/phalanx-scheduler/phalanx/test/cluster"
+	"github.com/phalanx-scheduler/phalanx/test/demo/fabric"
+	"github.com/phalanx-scheduler/phalanx/test/demo/observe"
+	"github.com/phalanx-scheduler/phalanx/test/demo/screen"
+	"github.com/phalanx-scheduler/phalanx/test/oracle"
+)
+
+const (
+	// patience is how long an act may take; the longest takes half a minute.
+	patience = 90 * time.Second
+	// readingTime is how long a text stands before the act begins, if somebody watches.
+	readingTime = 3 * time.Second
+)
+
+// Tour is what the acts are played with.
+type Tour struct {
+	Cluster  *cluster.Cluster
+	Fabric   *fabric.Fabric
+	Observer *observe.Observer
+	Judge    *oracle.Judge
+	Screen   *screen.Screen
+	// HasNative is true if the API server serves Kubernetes' own PodGroup.
+	HasNative bool
+}
+
+// act is one claim, and how it is shown.
+type act struct {
+	title, text string
+	file        string // its manifest, "" for none
+	play        func(*Tour, context.Context, []gang) error
+}
+
+func (t *Tour) acts() []act {
+	native := act{
+		title: "A gang in Kubernetes' own words",
+		text:  "Kubernetes has a PodGroup of its own by now, and this API server serves it. To Phalanx it is one more dialect.",
+		file:  "3-native.yaml",
+		play:  (*Tour).runs,
+	}
+	if !t.HasNative {
+		native = act{title: native.title, text: "This API server does not serve Kubernetes' own PodGroup, as most do not yet. This act is left out."}
+	}
+	return []act{
+		{
+			title: "A gang for Volcano",
+			text: "A training job as users of Volcano write it: a PodGroup, and a Job whose pods name it. There is no Volcano " +
+				"in this cluster: Phalanx understands its words.",
+			file: "1-volcano.yaml",
+			play: (*Tour).runsAndEnds,
+		},
+		{
+			title: "A gang for coscheduling",
+			text:  "The same in the words of the coscheduling plugin, and for the same scheduler. Its pods ask for 4 GPUs each.",
+			file:  "2-coscheduling.yaml",
+			play:  (*Tour).runs,
+		},
+		native,
+		{
+			title: "Two gangs, room for one",
+			text: "Red and blue want the same 8 hosts, and each needs 6. Pod by pod, each could get some of the hosts, " +
+				"and neither could ever start. As gangs, one runs and the other waits without holding a single GPU.",
+			file: "4-contest.yaml",
+			play: (*Tour).compete,
+		},
+		{
+			title: "A gang that can never fit",
+			text:  "Each of these 4 pods asks for 16 GPUs, and no host has more than 8. The gang is in nobody's way, and says what is wrong.",
+			file:  "5-never.yaml",
+			play:  (*Tour).neverFits,
+		},
+	}
+}
+
+// Run plays all acts. It goes on after an act that failed, and returns what went wrong.
+func (t *Tour) Run(ctx context.Context) error {
+	var errs []error
+	for i, a := range t.acts() {
+		if err := t.show(ctx, i+1, a); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			err = fmt.Errorf("act %d, %s: %w", i+1, a.title, err)
+			t.Screen.Print(screen.Line{{Text: indent}, {Text: err.Error(), Style: screen.Red}})
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (t *Tour) show(ctx context.Context, number int, a act) error {
+	late := errors.New("it takes too long")
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, late)
+	defer cancel()
+	t.Screen.Print(screen.Text(""), screen.Line{{Text: fmt.Sprintf(" %d  ", number), Style: screen.Cyan}, {Text: a.title, Style: screen.Bold}})
+	for _, line := range screen.Wrap(a.text, t.Screen.TextWidth()-len(indent)) {
+		t.Screen.Print(screen.Text("%s%s", indent, line))
+	}
+	if a.file == "" {
+		return nil
+	}
+	raw, err := manifests.ReadFile("manifests/" + a.file)
+	if err != nil {
+		return err
+	}
+	gangs, err := read(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.file, err)
+	}
+	t.Screen.Print(screen.Text(""))
+	t.Screen.Print(excerpt(raw)...)
+	t.Screen.Print(screen.Text(""))
+	if err := t.pause(ctx, readingTime); err != nil {
+		return err
+	}
+	for _, g := range gangs {
+		t.Observer.Expect(g.key, g.members, g.gpus)
+		t.Judge.SetMinimum(time.Now(), g.key, g.members)
+	}
+	if err := t.Cluster.Apply(ctx, raw); err != nil {
+		return err
+	}
+	stop := t.watch(ctx, gangs)
+	defer stop()
+	return a.play(t, ctx, gangs)
+}
+
+// pause gives people time to read.
+func (t *Tour) pause(ctx context.Context, d time.Duration) error {
+	if !t.Screen.IsTerminal() {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
