@@ -67,6 +67,7 @@ type OwnerLookup func(ctx context.Context, namespace string, owner metav1.OwnerR
 type Scribe struct {
 	Options
 
+	began   time.Time
 	mu      sync.Mutex
 	written map[gang.Key]note
 }
@@ -101,6 +102,7 @@ func (q *Queue) Changed(key gang.Key) { q.queue.AddAfter(key, settleDelay) }
 
 // Run writes until the context is done.
 func (s *Scribe) Run(ctx context.Context) {
+	s.began = s.Clock.Now()
 	var group sync.WaitGroup
 	for range workers {
 		group.Go(func() {
@@ -163,12 +165,17 @@ func (s *Scribe) steady(key gang.Key, state ledger.State) gang.Waiting {
 	if waiting.Reason != last.waiting.Reason && waiting.Reason != "" {
 		s.Events.Eventf(regarding(state), nil, v1.EventTypeWarning, string(waiting.Reason), "Scheduling", "%s", waiting.Sentence)
 	}
+	if !isKnown {
+		last.isTold = s.wasTold(state)
+	}
 	if len(state.Ambiguous) > 0 && !last.isTold {
 		s.Events.Eventf(firstByName(state.Ambiguous), nil, v1.EventTypeWarning, "AmbiguousGang", "Scheduling",
 			"the pod carries the keys of more than one PodGroup dialect; it is a member of %s", key)
 		last.isTold = true
 	}
-	if waiting != last.waiting {
+	// Members that wait for nothing have yet to be tried, after a restart for one: if it ends as before, that is no change.
+	isOpen := waiting == (gang.Waiting{}) && len(state.Pending) > 0
+	if waiting != last.waiting && !isOpen {
 		last.waiting, last.at = waiting, now
 	}
 	s.written[key] = last
@@ -187,6 +194,22 @@ func readBack(pods []*v1.Pod) gang.Waiting {
 		}
 	}
 	return gang.Waiting{}
+}
+
+// wasTold is true if an earlier process has described this gang, and with it its ambiguous members: they show a reason, or
+// have a node for longer than this process runs.
+func (s *Scribe) wasTold(state ledger.State) bool {
+	if readBack(state.Pending) != (gang.Waiting{}) {
+		return true
+	}
+	for _, pod := range state.Ambiguous {
+		for _, c := range pod.Status.Conditions {
+			if c.Type == v1.PodScheduled && c.Status == v1.ConditionTrue && c.LastTransitionTime.Time.Before(s.began) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // regarding is the object that a gang's events are about: its PodGroup, else its first waiting member.

@@ -75,8 +75,15 @@ func TestARestartRepeatsNoEvent(t *testing.T) {
 	pod := &v1.Pod{Status: v1.PodStatus{Conditions: []v1.PodCondition{{
 		Type: v1.PodScheduled, Reason: v1.PodReasonUnschedulable, Message: "GangIncomplete: 1 of 2 members exist",
 	}}}}
+	s.steady(train, ledger.State{Pending: []*v1.Pod{pod}}) // before the first try of the new process
 	s.steady(train, waitingFor(gang.GangIncomplete, "1 of 2 members exist", pod))
 	require.Empty(t, r.told)
+
+	s.began = time.Unix(500, 0)
+	s.steady(gang.Key{Name: "runs"}, ledger.State{Ambiguous: []*v1.Pod{{Status: v1.PodStatus{Conditions: []v1.PodCondition{{
+		Type: v1.PodScheduled, Status: v1.ConditionTrue, LastTransitionTime: metav1.Unix(400, 0),
+	}}}}}})
+	require.Empty(t, r.told, "an ambiguous member that the process before has placed")
 }
 
 func TestAnAmbiguousMemberIsToldOnce(t *testing.T) {
