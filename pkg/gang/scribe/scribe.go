@@ -9,7 +9,8 @@
 // at most once per refreshInterval and gang; writes never hold up scheduling. Nothing is kept that a restart would miss:
 // conditions and status follow from the ledger and from the objects themselves.
 //
-// Cost: per change of a gang one look at it after settleDelay; one write per member whose condition changes.
+// Cost: per change of a gang one look at it after settleDelay; one write per member whose condition changes. Namespaces are
+// served in turn, so that a crowd in one holds up nobody in another.
 //
 //	ledger changes ──► queue (one entry per gang, settleDelay) ──► condition of each pending member
 //	                                                          ├──► event, if the reason is another one
@@ -91,9 +92,13 @@ type Queue struct {
 
 // NewQueue returns an empty queue.
 func NewQueue(clk clock.WithTicker) *Queue {
+	const name = "gang_scribe"
+	inTurn := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[gang.Key]{Name: name, Clock: clk, Queue: newFair()})
 	return &Queue{workqueue.NewTypedRateLimitingQueueWithConfig(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[gang.Key](settleDelay, time.Minute),
-		workqueue.TypedRateLimitingQueueConfig[gang.Key]{Name: "gang_scribe", Clock: clk},
+		workqueue.TypedRateLimitingQueueConfig[gang.Key]{DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(
+			workqueue.TypedDelayingQueueConfig[gang.Key]{Name: name, Clock: clk, Queue: inTurn}),
+		},
 	)}
 }
 
