@@ -118,7 +118,14 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 		Owners:  volcanoJobs(edge.dynamic),
 		Clock:   clock.RealClock{},
 	})
-	onceLeading(sched, func() { go writer.Run(ctx) })
+	waker := newWaker(edge.ledger.Refused, sched.SchedulingQueue.Activate, clock.RealClock{})
+	if err := waker.watch(cc.InformerFactory); err != nil {
+		return nil, nil, err
+	}
+	onceLeading(sched, func() {
+		go writer.Run(ctx)
+		go waker.run(ctx)
+	})
 	return &cc, sched, nil
 }
 

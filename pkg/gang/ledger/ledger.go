@@ -193,6 +193,26 @@ func (l *Ledger) Refuse(key gang.Key, why gang.Waiting) {
 // Accept notes that the gang has been placed: what is still pending is on its way.
 func (l *Ledger) Accept(key gang.Key) { l.Refuse(key, gang.Waiting{}) }
 
+// Refused returns one pending member of each gang that was tried in vain and that nothing keeps from being tried again, as
+// the core is shown it, by namespace and name.
+func (l *Ledger) Refused() map[string]*v1.Pod {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pods := map[string]*v1.Pod{}
+	for _, e := range l.gangs {
+		if e.refused == (gang.Waiting{}) || e.blocked != (gang.Waiting{}) {
+			continue
+		}
+		for name, m := range e.members {
+			if m.state == pending {
+				pods[name.String()] = e.inMemory(m.pod)
+				break // any member stands for its gang, which is queued as a whole
+			}
+		}
+	}
+	return pods
+}
+
 // MemberOf returns the gang that a pod belongs to.
 func (l *Ledger) MemberOf(pod types.NamespacedName) (gang.Key, bool) {
 	l.mu.Lock()

@@ -286,6 +286,26 @@ func TestARefusalHoldsWhileAMemberWaits(t *testing.T) {
 	require.Equal(t, gang.Waiting{}, state.Progress.Waiting, "an old refusal says nothing about a new member")
 }
 
+func TestRefusedGangsShowOneMemberEach(t *testing.T) {
+	b := newBook()
+	b.group("train", minMember(2))
+	b.set(member("a"), member("b"))
+	require.Empty(t, b.Refused(), "nobody has tried it")
+	b.Refuse(train(), gang.Waiting{Reason: gang.InsufficientGPUs, Sentence: "none"})
+	refused := b.Refused()
+	require.Len(t, refused, 1)
+	for name, pod := range refused {
+		require.Equal(t, ns+"/"+pod.Name, name)
+		require.Equal(t, "volcano:train", *pod.Spec.SchedulingGroup.PodGroupName, "as the core knows it")
+	}
+	b.group("train", minMember(3))
+	require.Empty(t, b.Refused(), "a third member is missing first")
+	b.group("train", minMember(2))
+	require.Len(t, b.Refused(), 1)
+	b.Accept(train())
+	require.Empty(t, b.Refused())
+}
+
 func TestAGroupWithoutPodsIsAdmittedIfTheClusterCouldHoldIt(t *testing.T) {
 	b := newBook()
 	b.group("train", map[string]any{"minMember": int64(2), "minResources": map[string]any{"nvidia.com/gpu": "16"}})
