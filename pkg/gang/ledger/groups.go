@@ -75,7 +75,7 @@ func (s groupStore) set(object *unstructured.Unstructured) gang.Key {
 	if isNews {
 		e.isGroupOut = false // so that it is shown anew
 	}
-	s.refresh(e)
+	s.refresh(e, false)
 	return group.Key
 }
 
@@ -85,7 +85,7 @@ func (s groupStore) drop(key gang.Key) {
 		return
 	}
 	e.group, e.object, e.everScheduled = nil, nil, false
-	s.refresh(e)
+	s.refresh(e, false)
 }
 
 // sameGroup is true if nothing changed that the core or the ledger acts on. Our own status writes come back as changes of
@@ -130,7 +130,7 @@ func (l *Ledger) SetPriorityClass(name string, value int32, isGone bool) {
 	}
 	for _, e := range l.gangs {
 		if e.group != nil && e.group.PriorityClassName == name {
-			l.refresh(e)
+			l.refresh(e, false)
 		}
 	}
 }

@@ -132,7 +132,7 @@ func (l *Ledger) setStranger(name types.NamespacedName, key gang.Key, isStranger
 		delete(l.strange, name)
 		e := l.gangs[old]
 		e.strangers--
-		l.refresh(e)
+		l.refresh(e, false)
 	}
 	if isStranger && (!was || old != key) {
 		l.strange[name] = key
@@ -156,7 +156,7 @@ func (l *Ledger) leave(name types.NamespacedName, m *member) {
 	delete(l.members, name)
 	e := l.gangs[m.key]
 	e.remove(name, m)
-	l.refresh(e)
+	l.refresh(e, false)
 	if m.state == pending {
 		// Membership is fixed in the core's queue: there the pod leaves and comes anew.
 		l.Pods.Delete(name)
@@ -176,7 +176,7 @@ func (l *Ledger) showPlain(name types.NamespacedName, pod *v1.Pod) {
 //
 // The group goes out first: a core that knows a member without its group puts it aside.
 func (l *Ledger) show(e *entry, name types.NamespacedName, m *member) {
-	all := l.refresh(e)
+	all := l.refresh(e, l.arrives(name, m))
 	switch {
 	case !m.state.isShown():
 		l.Pods.Delete(name)
@@ -185,11 +185,20 @@ func (l *Ledger) show(e *entry, name types.NamespacedName, m *member) {
 	}
 }
 
-// refresh settles a gang and shows what changed of it, members included if all of them did. The lock is held.
-func (l *Ledger) refresh(e *entry) (membersShown bool) {
+// arrives is true for a pending member that the core does not know yet. Its arrival there wakes a gang that it frees; a
+// PodGroup that is shown for the same reason could overtake it, and the gang would be tried without it.
+func (l *Ledger) arrives(name types.NamespacedName, m *member) bool {
+	_, isKnown := l.Pods.Get(name)
+	return m.state == pending && !isKnown
+}
+
+// refresh settles a gang and shows what changed of it, members included if all of them did. isArrival is true if that is for
+// a member whose arrival the core is about to see. The lock is held.
+func (l *Ledger) refresh(e *entry, isArrival bool) (membersShown bool) {
 	was := e.blocked
 	membersChanged := e.settle(l.classes)
-	l.showGroup(e, was != e.blocked && e.blocked == gang.Waiting{})
+	isFree := e.blocked == gang.Waiting{}
+	l.showGroup(e, was != e.blocked && isFree && !isArrival)
 	if membersChanged {
 		for _, m := range e.members {
 			if m.state.isShown() {

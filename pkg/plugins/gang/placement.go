@@ -25,6 +25,7 @@ type try struct {
 	topology string         // the node label that a native constraint names, "" for none
 	reached  int            // the most members that were placed at once
 	refused  gang.Waiting
+	isEarly  bool // the queue handed over fewer members than must be placed: the others are on their way to it
 }
 
 // Clone implements fwk.StateData. The framework clones states for simulations, which share the try.
@@ -73,7 +74,11 @@ func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleSt
 	if len(demand.Group.MinPerRole) > 0 {
 		t.perRole = g.openRoles(key, demand.Group.MinPerRole, demand.SucceededPerRole, scheduled)
 	}
+	t.isEarly = int64(len(info.GetUnscheduledPods())) < t.need
 	state.Write(tryKey, t)
+	if t.isEarly {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
 
 	logger := klog.FromContext(ctx)
 	if len(scheduled) == 0 && !demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
@@ -153,6 +158,9 @@ func rolesIn(placement fwk.PlacementCycleState) rolesPlaced {
 func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	why := gang.Waiting{Reason: gang.GangNotFound, Sentence: "the PodGroup was deleted"}
 	if t, ok := tryOf(state); ok {
+		if t.isEarly { // a moment of the queue, which is no reason of the gang's
+			return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("%s: not all members are known to the queue", gang.GangIncomplete))
+		}
 		if why = t.refused; why == (gang.Waiting{}) {
 			why = g.explain(ctx, t)
 		}
