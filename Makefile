@@ -25,7 +25,9 @@ controlplane: ## Build the control plane that tests and demo run on; the first t
 	go run ./test/controlplane/build
 
 .PHONY: demo
-demo: build ## Watch gangs on a real control plane; DEMO_ARGS=--once ends by itself, --help tells more
+demo: ## Watch gangs on a real control plane; DEMO_ARGS=--once ends by itself, --help tells more
+	@echo "Building the scheduler and the demo; the first time takes minutes"
+	@$(MAKE) --no-print-directory -s build
 	@go build -o bin/phalanx-demo ./test/demo
 	@bin/phalanx-demo $(DEMO_ARGS)
 

@@ -122,7 +122,7 @@ func judgement(s summary.Summary) error {
 	if s.IsGood() {
 		return nil
 	}
-	return errors.New("not every gang ran as it should: see the summary")
+	return errors.New("not every gang ran as it should: see the summary; with --keep-logs the logs stay")
 }
 
 // stay leaves the cluster to whoever watches, until they have enough of it.
@@ -136,7 +136,7 @@ func stay(ctx context.Context, st *stage, s *screen.Screen) error {
 		{"export KUBECONFIG=" + path, ""},
 		{"kubectl get nodes -L " + fabric.SpineLabel + "," + fabric.LeafLabel, "the hosts and the switches above them"},
 		{"kubectl get podgroups.scheduling.volcano.sh -A", "gangs in Volcano's words, with their phases"},
-		{"kubectl apply -f " + tour.ManifestsFolder + "/4-contest.yaml", "again two gangs, and room for one"},
+		{"kubectl replace --force -f " + tour.ManifestsFolder + "/4-contest.yaml", "again two gangs, and room for one"},
 		{"kubectl apply -f " + tour.ManifestsFolder + "/5-never.yaml", "a gang that waits"},
 		{"kubectl describe pods -l job-name=giant", "why it waits: condition and events"},
 		{"tail -f " + st.scheduler.LogPath(), "what the scheduler does"},

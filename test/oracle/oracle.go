@@ -13,7 +13,7 @@
 //   - Overfull. What the pods on a node ask for, those that are over left out, exceeds what the node can give, in any
 //     resource or in the number of pods. There is no grace: one watch tells of all pods in the order in which they changed.
 //
-// Invariants: times come from the caller and do not run backwards; what is not told is not judged, but said to be so
+// Invariants: events come in the order of one watch, with the caller's times; what is not told is not judged, but said to be so
 // ([Unjudged]). Cost: constant per event.
 package oracle
 
@@ -58,7 +58,8 @@ func New(grace time.Duration) *Judge {
 	return &Judge{grace: grace, pods: map[types.NamespacedName]pod{}, gangs: map[Gang]*record{}, nodes: map[string]*node{}}
 }
 
-// Observe tells that a pod was added, modified or deleted. The moment is when the caller learned of it.
+// Observe tells that a pod was added, modified or deleted. The moment is when the caller learned of it; when a pod was bound
+// the judge knows better, see [BoundAt], so that it judges the scheduler and not a slow watch.
 func (j *Judge) Observe(at time.Time, kind watch.EventType, object *corev1.Pod) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -73,6 +74,9 @@ func (j *Judge) Observe(at time.Time, kind watch.EventType, object *corev1.Pod) 
 		return
 	}
 	now := podOf(object)
+	if now.isPlaced && !old.isPlaced {
+		at = BoundAt(at, object)
+	}
 	j.pods[name] = now
 	j.change(at, old, now)
 }

@@ -177,6 +177,29 @@ func TestHalfStarts(t *testing.T) {
 	}
 }
 
+func TestASlowWatchIsNotTheSchedulersFault(t *testing.T) {
+	h := newHistory(2)
+	for i, seconds := range []float64{1.2, 3.4} {
+		pod := member(i, "node", corev1.PodPending)
+		stamp := metav1.NewTime(at(seconds).Truncate(time.Second))
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: stamp}}
+		h.add(seconds+10*float64(i), pod) // the second one is told ten seconds late
+	}
+	require.Empty(t, h.says(60))
+	require.Equal(t, 2800*time.Millisecond, h.LongestHalfStart(at(60)), "to the end of the second in which the last was bound")
+}
+
+func TestMoments(t *testing.T) {
+	pod := member(0, "node", corev1.PodPending)
+	require.Equal(t, at(7), oracle.CreatedAt(at(7), pod), "without a stamp")
+	require.Equal(t, at(7), oracle.BoundAt(at(7), pod), "without a stamp")
+	pod.CreationTimestamp = metav1.NewTime(at(2))
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(at(4))}}
+	require.Equal(t, at(2.5), oracle.CreatedAt(at(2.5), pod), "seen at once")
+	require.Equal(t, at(3), oracle.CreatedAt(at(7), pod), "seen late")
+	require.Equal(t, at(5), oracle.BoundAt(at(7), pod), "seen late")
+}
+
 func TestTheLongestHalfStartIsKnownWithinTheGraceToo(t *testing.T) {
 	h := newHistory(2)
 	require.Zero(t, h.LongestHalfStart(at(1)))

@@ -1,11 +1,12 @@
 // Package observe follows gangs from outside, by the pods that the API server shows.
 //
 // Purpose: what the demo's table and summary say is what was seen here. Invariants: times are the moments at which an event
-// arrived, all from one clock; nothing is asked of the scheduler. Cost: constant per event.
+// arrived, or the API server's where the watch was slow, all from one clock; nothing is asked of the scheduler. Cost: constant per event.
 package observe
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,6 +85,12 @@ func (o *Observer) Observe(at time.Time, kind watch.EventType, pod *corev1.Pod) 
 	}
 	if kind == watch.Added || kind == watch.Modified {
 		now := memberOf(pod)
+		switch {
+		case now.node != "" && old.node == "":
+			at = oracle.BoundAt(at, pod)
+		case !old.exists():
+			at = oracle.CreatedAt(at, pod)
+		}
 		o.pods[name] = now
 		o.move(at, now.gang, old, now)
 	}
@@ -190,7 +197,7 @@ func (o *Observer) Gang(key oracle.Gang) Gang {
 func (o *Observer) View(at time.Time) View {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	v := View{At: at, Usage: o.usage.view(at), Binds: o.binds[:len(o.binds):len(o.binds)]}
+	v := View{At: at, Usage: o.usage.view(at), Binds: slices.SortedFunc(slices.Values(o.binds), time.Time.Compare)}
 	for _, key := range o.order {
 		v.Gangs = append(v.Gangs, o.gangs[key].view())
 	}

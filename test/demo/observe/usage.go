@@ -32,10 +32,13 @@ func (u *usage) use(at time.Time, by int64) {
 	}
 	u.used += by
 	u.mostUsed = max(u.mostUsed, u.used)
-	u.last = at
+	u.last = u.since
 }
 
 func (u *usage) tick(at time.Time) {
+	if at.Before(u.since) {
+		return // told late: what was added up since then is little
+	}
 	if !u.since.IsZero() {
 		u.gpuSeconds += float64(u.used) * at.Sub(u.since).Seconds()
 	}

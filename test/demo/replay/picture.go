@@ -47,21 +47,7 @@ func (r *Replay) show(view observe.View, h *history, elapsed time.Duration) {
 
 // picture is the bars and the table of the gangs that are here, in at most so many lines.
 func (r *Replay) picture(view observe.View, h *history, elapsed time.Duration, width, height int) []screen.Line {
-	bar := max(10, min(mostBar, width-labelWidth-50))
-	states := view.Count()
-	usage := view.Usage
-	lines := []screen.Line{
-		labelled("gangs", screen.Bar(bar, int64(len(view.Gangs)),
-			screen.Part{Count: int64(states[observe.Done]), Fill: '█', Style: screen.Blue},
-			screen.Part{Count: int64(states[observe.Running]), Fill: '█', Style: screen.Green},
-			screen.Part{Count: int64(states[observe.Starting] + states[observe.Waiting] + states[observe.Arriving]), Fill: '▒', Style: screen.Yellow},
-		), gangsWords(view)),
-		labelled("GPUs in use", screen.Bar(bar, usage.Total, screen.Part{Count: usage.Used, Fill: '█', Style: screen.Green}), usageWords(usage)),
-		labelled(fmt.Sprintf("%.0f s", elapsed.Seconds()), screen.Line{{
-			Text: fmt.Sprintf("%-*s", bar, screen.Sparkline(bar, h.used, usage.Total)), Style: screen.Green,
-		}}, fmt.Sprintf("GPUs in use, a mark each %.0f s", historyInterval.Seconds())),
-		{},
-	}
+	lines := append(head(view, h, elapsed, width), screen.Line{})
 	var here []observe.Gang
 	for _, g := range view.Gangs {
 		if s := g.State(); s != observe.Expected && s != observe.Done {
@@ -74,6 +60,23 @@ func (r *Replay) picture(view observe.View, h *history, elapsed time.Duration, w
 		lines = append(lines, screen.Styled(screen.Dim, "  … and %s more", screen.Number(hidden)))
 	}
 	return lines
+}
+
+// head is how far all gangs together have come: two bars, and the use of GPUs over time.
+func head(view observe.View, h *history, elapsed time.Duration, width int) []screen.Line {
+	bar := max(10, min(mostBar, width-labelWidth-50))
+	states, usage := view.Count(), view.Usage
+	marks, per := screen.Sparkline(bar, h.used, usage.Total)
+	return []screen.Line{
+		labelled("gangs", screen.Bar(bar, int64(len(view.Gangs)),
+			screen.Part{Count: int64(states[observe.Done]), Fill: '█', Style: screen.Blue},
+			screen.Part{Count: int64(states[observe.Running]), Fill: '█', Style: screen.Green},
+			screen.Part{Count: int64(states[observe.Starting] + states[observe.Waiting] + states[observe.Arriving]), Fill: '▒', Style: screen.Yellow},
+		), gangsWords(view)),
+		labelled("GPUs in use", screen.Bar(bar, usage.Total, screen.Part{Count: usage.Used, Fill: '█', Style: screen.Green}), usageWords(usage)),
+		labelled(fmt.Sprintf("%.0f s", elapsed.Seconds()), screen.Line{{Text: fmt.Sprintf("%-*s", bar, marks), Style: screen.Green}},
+			fmt.Sprintf("GPUs in use, a mark each %.0f s", (historyInterval*time.Duration(per)).Seconds())),
+	}
 }
 
 func labelled(label string, bar screen.Line, words string) screen.Line {

@@ -132,6 +132,8 @@ func (r *Replay) follow(ctx context.Context, begin time.Time) error {
 		history.add(view)
 		r.show(view, &history, view.At.Sub(begin))
 		if view.Count()[observe.Done] == len(view.Gangs) {
+			width, _ := r.Screen.Size()
+			r.Screen.Print(head(view, &history, view.At.Sub(begin), width)...)
 			return nil
 		}
 		if view.At.Sub(lastChange) > patience {

@@ -34,6 +34,8 @@ func TestATableIsAlignedAndStandsStill(t *testing.T) {
 		require.Equal(t, 32, line.Width())
 	}
 	require.Contains(t, lines[1].coloured(), "\x1b[32mrunning\x1b[0m")
+	lines = Table([]Column{{Title: "gang"}, {Title: ""}}, [][]Span{{{Text: "job-1"}, {Text: "why it waits"}}, {{Text: "job-2"}, {}}})
+	require.Equal(t, []int{7, 19, 7}, []int{lines[0].Width(), lines[1].Width(), lines[2].Width()}, "the last column ends with its text")
 }
 
 func TestBar(t *testing.T) {
@@ -67,10 +69,24 @@ func TestABarIsAlwaysAsWideAsItShould(t *testing.T) {
 }
 
 func TestSparkline(t *testing.T) {
-	require.Equal(t, " ▁▄█", Sparkline(10, []int64{0, 1, 50, 100}, 100))
-	require.Equal(t, "▄█", Sparkline(2, []int64{0, 1, 50, 100}, 100))
-	require.Equal(t, "██", Sparkline(5, []int64{100, 200}, 100))
-	require.Equal(t, " ", Sparkline(5, []int64{1}, 0))
+	for _, test := range []struct {
+		width  int
+		values []int64
+		most   int64
+		marks  string
+		per    int
+	}{
+		{10, []int64{0, 1, 50, 100}, 100, " ▁▄█", 1},
+		{2, []int64{0, 1, 50, 100}, 100, " ▆", 2},
+		{2, []int64{100, 0, 50}, 100, "▄▄", 2},
+		{5, []int64{100, 200}, 100, "██", 1},
+		{5, []int64{1}, 0, " ", 1},
+		{5, nil, 100, "", 1},
+	} {
+		marks, per := Sparkline(test.width, test.values, test.most)
+		require.Equal(t, test.marks, marks)
+		require.Equal(t, test.per, per)
+	}
 }
 
 func TestCut(t *testing.T) {

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -32,12 +33,16 @@ func Table(columns []Column, rows [][]Span) []Line {
 		var line Line
 		for i, cell := range row {
 			pad := Span{Text: strings.Repeat(" ", widths[i]-Line{cell}.Width())}
-			if columns[i].IsRight {
+			isLast := i == len(row)-1
+			switch {
+			case columns[i].IsRight:
 				line = append(line, pad, cell)
-			} else {
+			case isLast:
+				line = append(line, cell)
+			default:
 				line = append(line, cell, pad)
 			}
-			if i < len(row)-1 {
+			if !isLast {
 				line = append(line, Span{Text: strings.Repeat(" ", gap)})
 			}
 		}
@@ -76,19 +81,23 @@ func Bar(width int, whole int64, parts ...Part) Line {
 	return append(line, Span{strings.Repeat("·", width-drawn), Dim})
 }
 
-// Sparkline draws values between 0 and most in so many columns, the last ones if there are more.
-func Sparkline(width int, values []int64, most int64) string {
-	marks := []rune(" ▁▂▃▄▅▆▇█")
-	if len(values) > width {
-		values = values[len(values)-width:]
-	}
+// Sparkline draws values between 0 and most in at most so many columns. Each mark stands for as many values as it takes,
+// and shows their mean.
+func Sparkline(width int, values []int64, most int64) (marks string, valuesPerMark int) {
+	levels := []rune(" ▁▂▃▄▅▆▇█")
+	per := max(1, (len(values)+width-1)/width)
 	var b strings.Builder
-	for _, v := range values {
+	for some := range slices.Chunk(values, per) {
+		var v int64
+		for _, value := range some {
+			v += value
+		}
+		v /= int64(len(some))
 		level := 0
 		if most > 0 && v > 0 {
-			level = max(1, min(len(marks)-1, int((v*int64(len(marks)-1)+most/2)/most)))
+			level = max(1, min(len(levels)-1, int((v*int64(len(levels)-1)+most/2)/most)))
 		}
-		b.WriteRune(marks[level])
+		b.WriteRune(levels[level])
 	}
-	return b.String()
+	return b.String(), per
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/oracle"
 )
 
-// busyWindow is the time over which the most binds per second are looked for.
-const busyWindow = 5 * time.Second
+// busyWindow is the time over which the most binds are looked for.
+const busyWindow = time.Second
 
 // Summary is what there is to say.
 type Summary struct {
@@ -25,7 +25,7 @@ type Summary struct {
 	Violations  []oracle.Violation
 	// Waits are of all started gangs, from the last member created to the last bound; AtOnce of those that had room.
 	Waits, AtOnce Distribution
-	// PodsPerSecond is from the first bind to the last, Busiest in the busiest five seconds.
+	// PodsPerSecond is from the first bind to the last, Busiest in the busiest second.
 	PodsPerSecond, Busiest float64
 	// Leaves and LeastLeaves are sums over the started gangs.
 	Leaves, LeastLeaves int
