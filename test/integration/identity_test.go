@@ -60,44 +60,30 @@ func TestMembersOfOneGangMayDifferInPriority(t *testing.T) {
 		w.podGroup(d.groups, "mpi", d.minimum(3))
 		w.members(d, "mpi", 0, 2, 8)
 		w.members(d, "mpi", 2, 3, 0, withPriority(w, "launcher"))
-		if d.name == native.name {
-			// Kubernetes' own group has a priority of its own, 0 here; its members get it in memory.
-			w.waitRunning("mpi", 3)
-			return
-		}
 		w.waitRunning("mpi", 3)
-		// A member that comes when the launcher is gone has another priority than the gang had before.
+		// A member that comes when the launcher is gone finds the others with a priority that nobody names any more.
 		w.deletePods("mpi-2")
 		w.members(d, "mpi", 3, 4, 8)
 		w.waitRunning("mpi", 3)
 	})
 }
 
-func TestAPodGroupsPriorityClassDecidesWhoseTurnItIs(t *testing.T) {
+func TestAPodGroupsPriorityClassHoldsForMembersThatNameOthers(t *testing.T) {
 	t.Parallel()
 	for _, d := range []dialect{volcano, native} { // coscheduling knows none
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, shared, 1)
-			w.priorityClass("urgent", 1000)
-			w.priorityClass("lazy", 10)
-			spec := func(class string) map[string]any {
-				spec := d.minimum(2)
-				spec["priorityClassName"] = w.ns + "-" + class
-				return spec
-			}
-			w.podGroup(d.groups, "early", spec("lazy"))
-			w.members(d, "early", 0, 2, 8)
-			w.waitTries(sharedScheduler, d, "early", 1)
-			w.podGroup(d.groups, "late", spec("urgent"))
-			w.members(d, "late", 0, 2, 8)
-			w.waitTries(sharedScheduler, d, "late", 1)
-			w.waitSentence("late", "InsufficientGPUs: 2 members need 16 nvidia.com/gpu, 8 are free on 1 node")
-			// Both are tried from time to time, in any order: the queue decides only among those that are ready. So the room
-			// comes while both wait, and goes to whom is tried first; that is the urgent one unless its backoff is longer.
-			w.addNodes(3)
-			w.waitRunning("late", 2)
-			w.waitRunning("early", 2)
+			w := newWorld(t, shared, 3)
+			w.priorityClass("group", 1000)
+			w.priorityClass("member", 10)
+			spec := d.minimum(2)
+			spec["priorityClassName"] = w.ns + "-group"
+			w.podGroup(d.groups, "mixed", spec)
+			w.members(d, "mixed", 0, 1, 8)
+			w.members(d, "mixed", 1, 2, 8, withPriority(w, "member"))
+			w.waitRunning("mixed", 2)
+			w.members(d, "mixed", 2, 3, 8, withPriority(w, "group"))
+			w.waitRunning("mixed", 3)
 		})
 	}
 }
@@ -174,6 +160,14 @@ func (w *world) priorityClass(name string, value int32) {
 	_, err := classes.Create(w.t.Context(), class, metav1.CreateOptions{})
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { _ = classes.Delete(context.Background(), class.Name, metav1.DeleteOptions{}) })
+	// The API server reads classes from a cache: this one counts once it takes a pod with it.
+	w.eventually(func(ctx context.Context) string {
+		probe := w.pod(podSpec{name: "probe-" + name, mutate: withPriority(w, name)})
+		if _, err := w.Client.CoreV1().Pods(w.ns).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 func withPriority(w *world, class string) func(*v1.Pod) {
