@@ -79,6 +79,18 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 	}
 
 	cc := c.Complete()
+	sched, err := newCore(ctx, opts, &cc, edge)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := runBeside(ctx, &cc, sched, edge); err != nil {
+		return nil, nil, err
+	}
+	return &cc, sched, nil
+}
+
+// newCore builds kube-scheduler's core and puts our answers where it asks for them.
+func newCore(ctx context.Context, opts *options.Options, cc *appconfig.CompletedConfig, edge *edge) (*core.Scheduler, error) {
 	var profiles []config.KubeSchedulerProfile
 	sched, err := core.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
 		guardedRecorders(cc.EventBroadcaster, edge.ledger),
@@ -98,17 +110,20 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 		core.WithBuildFrameworkCapturer(func(profile config.KubeSchedulerProfile) { profiles = append(profiles, profile) }),
 	)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := options.LogOrWriteConfig(klog.FromContext(ctx), opts.WriteConfigTo, &cc.ComponentConfig, profiles); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-
 	for name, profile := range sched.Profiles {
 		sched.Profiles[name] = gangplugin.Profile(profile)
 	}
 	sched.FailureHandler = quietAboutMembers(sched.FailureHandler)
-	go edge.sources.run(ctx)
+	return sched, nil
+}
+
+// runBeside starts what feeds the core, and has what writes and wakes start when this replica leads.
+func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.Scheduler, edge *edge) error {
 	writer := scribe.New(scribe.Options{
 		Ledger:  edge.ledger,
 		Queue:   edge.queue,
@@ -120,13 +135,14 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 	})
 	waker := newWaker(edge.ledger.Refused, sched.SchedulingQueue.Activate, clock.RealClock{})
 	if err := waker.watch(cc.InformerFactory); err != nil {
-		return nil, nil, err
+		return err
 	}
 	onceLeading(sched, func() {
 		go writer.Run(ctx)
 		go waker.run(ctx)
 	})
-	return &cc, sched, nil
+	go edge.sources.run(ctx)
+	return nil
 }
 
 // configure reads and checks flags and configuration file.
@@ -143,7 +159,6 @@ func configure(ctx context.Context, opts *options.Options) (*appconfig.Config, e
 		return nil, fmt.Errorf("create self-signed certificates: %w", err)
 	}
 	c := &appconfig.Config{ComponentGlobalsRegistry: opts.ComponentGlobalsRegistry}
-	// The lease's name also arrives by flag, whose default upstream ties to the default scheduler.
 	if err := opts.ApplyTo(klog.FromContext(ctx), c); err != nil {
 		return nil, err
 	}
