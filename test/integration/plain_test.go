@@ -58,7 +58,7 @@ func newStage(t *testing.T, c *cluster.Cluster, scheduler string) *world {
 		w.priorityClass(name, value)
 	}
 	w.create(w.pod(podSpec{name: "probe", scheduler: scheduler}))
-	w.waitRunning("probe", 1)
+	w.waitBound("probe", 1)
 	w.deletePods("probe")
 	return w
 }

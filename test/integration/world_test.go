@@ -232,14 +232,16 @@ func (w *world) deletePods(names ...string) {
 func (w *world) waitRunning(prefix string, want int) {
 	w.t.Helper()
 	w.eventually(func(ctx context.Context) string {
-		got := 0
+		got, others := 0, ""
 		for _, p := range w.pods(ctx, prefix) {
 			if p.Status.Phase == v1.PodRunning {
 				got++
+			} else {
+				others += fmt.Sprintf("\n%s: %s on node %q, %v", p.Name, p.Status.Phase, p.Spec.NodeName, condition(&p, v1.PodScheduled))
 			}
 		}
 		if got != want {
-			return fmt.Sprintf("%d pods %s* that run, there are %d", want, prefix, got)
+			return fmt.Sprintf("%d pods %s* that run, there are %d%s", want, prefix, got, others)
 		}
 		return ""
 	})
