@@ -138,7 +138,7 @@ func stay(ctx context.Context, st *stage, s *screen.Screen) error {
 		{"kubectl get podgroups.scheduling.volcano.sh -A", "gangs in Volcano's words, with their phases"},
 		{"kubectl replace --force -f " + tour.ManifestsFolder + "/4-contest.yaml", "again two gangs, and room for one"},
 		{"kubectl apply -f " + tour.ManifestsFolder + "/5-never.yaml", "a gang that waits"},
-		{"kubectl describe pods -l job-name=giant", "why it waits: condition and events"},
+		{"kubectl describe podgroups.scheduling.volcano.sh giant", "why it waits: its condition and its events"},
 		{"tail -f " + st.scheduler.LogPath(), "what the scheduler does"},
 	} {
 		out := screen.Line{{Text: "    " + line.command, Style: screen.Cyan}}

@@ -17,12 +17,20 @@ func CreatedAt(seen time.Time, pod *corev1.Pod) time.Time {
 
 // BoundAt is when a pod was bound, in the same way. The API server stamps it on the pod's condition PodScheduled.
 func BoundAt(seen time.Time, pod *corev1.Pod) time.Time {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
-			return notAfter(seen, c.LastTransitionTime.Time)
-		}
+	if c := scheduled(pod); c.Status == corev1.ConditionTrue {
+		return notAfter(seen, c.LastTransitionTime.Time)
 	}
 	return seen
+}
+
+// scheduled returns the pod's condition PodScheduled, the zero value if it has none.
+func scheduled(pod *corev1.Pod) corev1.PodCondition {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled {
+			return c
+		}
+	}
+	return corev1.PodCondition{}
 }
 
 func notAfter(seen, stamp time.Time) time.Time {

@@ -4,7 +4,7 @@
 // Purpose: one judge for the integration tests and the demo. It shares no code with the scheduler, so that they cannot err
 // together.
 //
-// The two judgements:
+// The judgements:
 //
 //   - Half started. A gang is half started while some of its members are placed, but fewer than must run together, and it
 //     has not been whole since none was placed. A member is placed from the moment it is bound; one that succeeded stays
@@ -12,6 +12,8 @@
 //     it was right. Half starts up to a grace are what binding one pod after the other takes.
 //   - Overfull. What the pods on a node ask for, those that are over left out, exceeds what the node can give, in any
 //     resource or in the number of pods. There is no grace: one watch tells of all pods in the order in which they changed.
+//   - Misreported. A pod that is bound says in its condition PodScheduled that it is not. The API server sets the one
+//     with the other, so somebody has denied it since.
 //
 // Invariants: events come in the order of one watch, with the caller's times; what is not told is not judged, but said to be so
 // ([Unjudged]). Cost: constant per event.
@@ -49,6 +51,7 @@ type pod struct {
 	gang     Gang
 	isMember bool
 	isPlaced bool
+	isDenied bool   // it is bound, but its condition says that it is not
 	node     string // where it takes room, "" for nowhere
 	request  amounts
 }
@@ -77,6 +80,9 @@ func (j *Judge) Observe(at time.Time, kind watch.EventType, object *corev1.Pod) 
 	if now.isPlaced && !old.isPlaced {
 		at = BoundAt(at, object)
 	}
+	if now.isDenied && !old.isDenied {
+		j.found = append(j.found, Misreported{Pod: name, At: at, Message: scheduled(object).Message})
+	}
 	j.pods[name] = now
 	j.change(at, old, now)
 }
@@ -85,6 +91,7 @@ func podOf(object *corev1.Pod) pod {
 	p := pod{uid: object.UID}
 	p.gang, p.isMember = GangOf(object)
 	isBound := object.Spec.NodeName != ""
+	p.isDenied = isBound && scheduled(object).Status == corev1.ConditionFalse
 	switch object.Status.Phase {
 	case corev1.PodSucceeded:
 		p.isPlaced = isBound

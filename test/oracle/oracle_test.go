@@ -189,6 +189,22 @@ func TestASlowWatchIsNotTheSchedulersFault(t *testing.T) {
 	require.Equal(t, 2800*time.Millisecond, h.LongestHalfStart(at(60)), "to the end of the second in which the last was bound")
 }
 
+func TestABoundPodThatIsToldThatItWaitsIsCaughtOnce(t *testing.T) {
+	h := newHistory(1)
+	told := func(node string) *corev1.Pod {
+		pod := member(0, node, corev1.PodRunning)
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "InsufficientGPUs: none"}}
+		return pod
+	}
+	h.add(1, told(""))
+	require.Empty(t, h.says(2), "it does wait")
+	h.bind(2, 0)
+	require.Empty(t, h.says(3))
+	h.change(3, told("node-0"))
+	h.change(4, told("node-0"))
+	require.Equal(t, []string{"pod default/train-0 is bound, but its condition says that it is not: InsufficientGPUs: none"}, h.says(5))
+}
+
 func TestMoments(t *testing.T) {
 	pod := member(0, "node", corev1.PodPending)
 	require.Equal(t, at(7), oracle.CreatedAt(at(7), pod), "without a stamp")

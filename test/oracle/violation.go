@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Violation is something that must not happen.
@@ -18,6 +19,7 @@ type Violation interface {
 var (
 	_ Violation = HalfStarted{}
 	_ Violation = Overfull{}
+	_ Violation = Misreported{}
 	_ Violation = Unjudged{}
 )
 
@@ -52,6 +54,21 @@ func (v Overfull) Began() time.Time { return v.At }
 // String implements [Violation].
 func (v Overfull) String() string {
 	return fmt.Sprintf("node %s held pods that ask for %d %s, it has %d", v.Node, v.Used, v.Resource, v.Capacity)
+}
+
+// Misreported is a pod that is bound and whose condition PodScheduled says that it is not.
+type Misreported struct {
+	Pod     types.NamespacedName
+	At      time.Time
+	Message string
+}
+
+// Began implements [Violation].
+func (v Misreported) Began() time.Time { return v.At }
+
+// String implements [Violation].
+func (v Misreported) String() string {
+	return fmt.Sprintf("pod %s is bound, but its condition says that it is not: %s", v.Pod, v.Message)
 }
 
 // Unjudged is a gang with placed members whose minimum nobody told: the caller's mistake, not the scheduler's.

@@ -265,13 +265,13 @@ func (s *Scribe) writeCondition(ctx context.Context, pod *v1.Pod, want v1.PodCon
 			want.LastTransitionTime = c.LastTransitionTime
 		}
 	}
-	patch, err := conditionPatch(pod.UID, want)
+	patch, err := conditionPatch(pod, want)
 	if err != nil {
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	_, err = s.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, patchType, patch, metav1.PatchOptions{}, "status")
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // it is gone, or another pod of that name is there: both come back as changes
+		return nil // it is gone, or it is not what it was: both come back as changes
 	}
 	return err
 }

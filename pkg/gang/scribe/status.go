@@ -15,10 +15,11 @@ import (
 
 const patchType = types.StrategicMergePatchType
 
-// conditionPatch changes one condition of one pod; the uid makes it miss another pod of the same name.
-func conditionPatch(uid types.UID, condition v1.PodCondition) ([]byte, error) {
+// conditionPatch changes one condition of a pod that is as it was read: the uid makes it miss another pod of the same name,
+// the version one that has been bound since, which must not be told that it waits.
+func conditionPatch(pod *v1.Pod, condition v1.PodCondition) ([]byte, error) {
 	return json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": uid},
+		"metadata": map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion},
 		"status":   map[string]any{"conditions": []v1.PodCondition{condition}},
 	})
 }

@@ -122,7 +122,9 @@ func (s *Screen) Keep() {
 
 func (s *Screen) erase(b *strings.Builder) {
 	if s.drawn > 0 {
-		fmt.Fprintf(b, "\x1b[%dA\r\x1b[J\x1b[?25h", s.drawn)
+		up := fmt.Sprintf("\x1b[%dA\r", s.drawn)
+		// Line by line: a screen that is erased from its top on is kept, by some terminals, as if it had been text.
+		b.WriteString(up + strings.Repeat("\x1b[K\n", s.drawn) + up + "\x1b[?25h")
 		s.drawn = 0
 	}
 }

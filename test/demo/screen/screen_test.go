@@ -144,7 +144,7 @@ func TestAPictureIsRedrawnInPlace(t *testing.T) {
 	require.Equal(t, "\x1b[2A\rthree\x1b[K\n\x1b[J", out.String())
 	out.Reset()
 	s.Print(Text("stays"))
-	require.Equal(t, "\x1b[1A\r\x1b[J\x1b[?25hstays\n", out.String())
+	require.Equal(t, "\x1b[1A\r\x1b[K\n\x1b[1A\r\x1b[?25hstays\n", out.String())
 	out.Reset()
 	s.Erase()
 	require.Empty(t, out.String())

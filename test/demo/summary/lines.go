@@ -7,7 +7,11 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/oracle"
 )
 
-const labelWidth = 34
+const (
+	labelWidth = 34
+	// mostViolations is how many are written out.
+	mostViolations = 10
+)
 
 // Lines writes the summary for people.
 func (s Summary) Lines() []screen.Line {
@@ -23,6 +27,7 @@ func (s Summary) Lines() []screen.Line {
 		fact("gangs started whole", verdict(s.Started == s.Gangs), "%d of %d, with %s pods; %d ran to their end", s.Started, s.Gangs, screen.Number(s.Pods), s.Finished),
 		fact("partial gangs", verdict(s.HalfStarted == 0), "%d seen half started for longer than %.0f s; the longest was so for %s", s.HalfStarted, oracle.DefaultGrace.Seconds(), screen.Seconds(s.Longest)),
 		fact("overfull nodes", verdict(s.Overfull == 0), "%d", s.Overfull),
+		fact("bound pods told to wait", verdict(s.Misreported == 0), "%d", s.Misreported),
 		{},
 		screen.Text("  from the last member created to the last one bound"),
 		fact("  all gangs, with waiting for GPUs", screen.Plain, "%s", s.Waits),
@@ -34,7 +39,11 @@ func (s Summary) Lines() []screen.Line {
 	}
 	if len(s.Violations) > 0 {
 		lines = append(lines, screen.Line{}, screen.Styled(screen.Red, "  What must not happen:"))
-		for _, v := range s.Violations {
+		for i, v := range s.Violations {
+			if i == mostViolations {
+				lines = append(lines, screen.Styled(screen.Red, "    … and %s more", screen.Number(len(s.Violations)-i)))
+				break
+			}
 			lines = append(lines, screen.Styled(screen.Red, "    %s", v))
 		}
 	}

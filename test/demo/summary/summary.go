@@ -22,6 +22,7 @@ type Summary struct {
 	HalfStarted int
 	Longest     time.Duration
 	Overfull    int
+	Misreported int
 	Violations  []oracle.Violation
 	// Waits are of all started gangs, from the last member created to the last bound; AtOnce of those that had room.
 	Waits, AtOnce Distribution
@@ -41,6 +42,8 @@ func Of(view observe.View, judge *oracle.Judge, leastLeaves func(members int) in
 			s.HalfStarted++
 		case oracle.Overfull:
 			s.Overfull++
+		case oracle.Misreported:
+			s.Misreported++
 		}
 	}
 	var waits, atOnce []time.Duration

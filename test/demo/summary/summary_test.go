@@ -77,6 +77,7 @@ func TestASummarySaysWhatWasSeen(t *testing.T) {
 		"  gangs started whole                2 of 3, with 11 pods; 1 ran to their end",
 		"  partial gangs                      0 seen half started for longer than 5 s; the longest was so for 0.00 s",
 		"  overfull nodes                     0",
+		"  bound pods told to wait            0",
 		"",
 		"  from the last member created to the last one bound",
 		"    all gangs, with waiting for GPUs median 0.5 s, p99 10 s (2 gangs)",
