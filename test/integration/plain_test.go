@@ -102,12 +102,14 @@ func (w *world) playPriorities(scheduler string) string {
 	w.create(w.pod(podSpec{name: "holder", scheduler: scheduler, gpus: 8, mutate: withPriority(w, "top")}))
 	w.waitRunning("holder", 1)
 	w.create(w.pod(podSpec{name: "a", scheduler: scheduler, gpus: 8, mutate: withPriority(w, "low")}))
-	w.told("a")
+	why := w.told("a")
 	w.create(w.pod(podSpec{name: "b", scheduler: scheduler, gpus: 8, mutate: withPriority(w, "high")}))
-	w.told("b")
+	why += w.told("b")
 	w.deletePods("holder")
 	w.waitRunning("b", 1)
-	return w.told("a") + w.told("b")
+	// Where the backoff of the other one ends in this moment, it goes first and is preempted at once.
+	require.Zero(w.t, w.bound(w.t.Context(), "a"))
+	return why + "b runs on " + w.pods(w.t.Context(), "b")[0].Spec.NodeName
 }
 
 func (w *world) playPreemption(scheduler string) string {
