@@ -50,6 +50,9 @@ func command() *cobra.Command {
 		Short: "Show gangs on a real control plane with the hosts of a real GPU cluster",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if !(o.speed >= 0.1 && o.speed <= 10) {
+				return fmt.Errorf("--speed must be between 0.1 and 10, not %v", o.speed)
+			}
 			ctx, cancel := interruptible()
 			defer cancel()
 			return run(ctx, o, screen.New(os.Stdout))

@@ -29,7 +29,7 @@ const (
 
 // run plays the demo from the first line to the last.
 func run(ctx context.Context, o options, s *screen.Screen) (err error) {
-	begin := time.Now()
+	begin, pulse := time.Now(), startPulse(ctx)
 	hosts, jobs, err := readData()
 	if err != nil {
 		return err
@@ -63,6 +63,9 @@ func run(ctx context.Context, o options, s *screen.Screen) (err error) {
 	s.Print(screen.Text(""), heading("Summary"), screen.Text(""))
 	s.Print(sum.Lines()...)
 	s.Printf("  %-34s %s", "the whole demo", screen.Seconds(time.Since(begin)))
+	if pause := pulse.longestPause(); pause > slowBeat {
+		s.Printf("  %-34s %s at a time: it has too much to do", "this machine stood still for", screen.Seconds(pause))
+	}
 	if err = errors.Join(tourErr, err, judgement(sum)); err != nil || o.isOnce || !s.IsTerminal() {
 		return err
 	}
