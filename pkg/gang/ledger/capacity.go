@@ -65,7 +65,13 @@ func (c *capacity) couldHold(want v1.ResourceList) bool {
 	return true
 }
 
-// SetNode books what a node can allocate; nil takes the node out. Groups without pods may become admissible by it.
+// admits is true for a sound group whose minimum the cluster could hold. The lock is held.
+func (l *Ledger) admits(e *entry) bool {
+	return e.group != nil && e.group.Invalid == "" && l.capacity.couldHold(e.group.MinResources)
+}
+
+// SetNode books what a node can allocate; nil takes the node out. Groups may become admissible by it, or cease to be: it is
+// looked up for each, and told of those that do.
 func (l *Ledger) SetNode(name string, allocatable v1.ResourceList) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +79,8 @@ func (l *Ledger) SetNode(name string, allocatable v1.ResourceList) {
 		return
 	}
 	for key, e := range l.gangs {
-		if len(e.members) == 0 {
+		if isAdmitted := l.admits(e); isAdmitted != e.isAdmitted {
+			e.isAdmitted = isAdmitted
 			l.notify(key)
 		}
 	}

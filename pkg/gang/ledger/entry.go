@@ -99,6 +99,7 @@ type entry struct {
 	blocked    gang.Waiting
 	isGroupOut bool // the core is shown the PodGroup
 
+	isAdmitted    bool // the cluster could hold the gang
 	refused       gang.Waiting
 	everScheduled bool
 }

@@ -125,7 +125,7 @@ func (l *Ledger) State(key gang.Key) (State, bool) {
 		Succeeded:     int32(e.count[succeeded]),
 		Failed:        int32(e.count[failed]),
 		EverScheduled: e.everScheduled,
-		Admitted:      e.group != nil && e.group.Invalid == "" && l.capacity.couldHold(e.group.MinResources),
+		Admitted:      e.isAdmitted,
 	}}
 	for _, m := range e.members {
 		if m.state == pending {

@@ -206,6 +206,7 @@ func (l *Ledger) refresh(e *entry, isArrival bool) (membersShown bool) {
 			}
 		}
 	}
+	e.isAdmitted = l.admits(e)
 	l.notify(e.key)
 	if e.isEmpty() {
 		delete(l.gangs, e.key)
