@@ -116,10 +116,13 @@ func memberOf(pod *corev1.Pod) member {
 
 // move books that a member of the gang was as before and is as now; the zero member does not exist.
 func (o *Observer) move(at time.Time, gang oracle.Gang, before, now member) {
+	r, isExpected := o.gangs[gang]
 	if by := o.holds(now) - o.holds(before); by != 0 {
+		if isExpected {
+			o.usage.begin(at)
+		}
 		o.usage.use(at, by)
 	}
-	r, isExpected := o.gangs[gang]
 	if !isExpected {
 		return
 	}

@@ -118,6 +118,19 @@ func TestUsage(t *testing.T) {
 	require.Equal(t, observe.Usage{Total: 32, MostUsed: 16, MostWanted: 16, Average: 12}, s.View(at(100)).Usage)
 }
 
+func TestTheAverageBeginsWithTheFirstExpectedGang(t *testing.T) {
+	s := newScene(t)
+	stranger := manifest.Gang{Dialect: manifest.Volcano, Namespace: "ns", Name: "stranger", Members: 1, GPUsPerMember: 8}
+	s.create(0, stranger, 0)
+	s.be(0, stranger, 0, "p1-s1-h1", corev1.PodRunning)
+	require.EqualValues(t, 8, s.View(at(50)).Usage.Used, "what others use is in use")
+	g := s.gang("a", 1)
+	s.create(100, g, 0)
+	s.be(100, g, 0, "p1-s2-h1", corev1.PodRunning)
+	s.be(105, stranger, 0, "p1-s1-h1", corev1.PodSucceeded)
+	require.InDelta(t, 12, s.View(at(110)).Usage.Average, 1e-9)
+}
+
 func TestAGangHadRoomOnlyIfNobodyElseWaits(t *testing.T) {
 	for name, test := range map[string]struct {
 		before func(s scene)

@@ -11,7 +11,7 @@ type usage struct {
 
 	since      time.Time // of used
 	gpuSeconds float64   // until since
-	first      time.Time // when the first GPU was used
+	first      time.Time // when the first GPU was used by an expected gang
 	last       time.Time // when the last one became free
 }
 
@@ -21,18 +21,22 @@ type Usage struct {
 	Total, Used, Wanted int64
 	// MostUsed and MostWanted are the most so far.
 	MostUsed, MostWanted int64
-	// Average is how many were used on average from the first use to the last.
+	// Average is how many were used on average from the first use by an expected gang to the last use.
 	Average float64
 }
 
 func (u *usage) use(at time.Time, by int64) {
 	u.tick(at)
-	if u.first.IsZero() {
-		u.first = at
-	}
 	u.used += by
 	u.mostUsed = max(u.mostUsed, u.used)
 	u.last = u.since
+}
+
+// begin starts the average, with the first GPU that an expected gang uses.
+func (u *usage) begin(at time.Time) {
+	if u.first.IsZero() {
+		u.first, u.since, u.gpuSeconds = at, at, 0
+	}
 }
 
 func (u *usage) tick(at time.Time) {

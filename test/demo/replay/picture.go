@@ -20,12 +20,15 @@ const (
 	plainWidth = 160
 	labelWidth = 13
 	mostBar    = 60
+	// wordsWidth is for what stands beside a bar.
+	wordsWidth = 56
 )
 
-// history is how many GPUs were in use, one value for each interval.
+// history is how many GPUs were in use, one value for each interval, and what has been shown of it.
 type history struct {
-	used []int64
-	next time.Time
+	used     []int64
+	next     time.Time
+	nextLine time.Time // where nobody watches
 }
 
 func (h *history) add(view observe.View) {
@@ -38,6 +41,10 @@ func (h *history) add(view observe.View) {
 // show draws the picture, or writes a line where nobody watches.
 func (r *Replay) show(view observe.View, h *history, elapsed time.Duration) {
 	if !r.Screen.IsTerminal() {
+		if view.At.Before(h.nextLine) {
+			return
+		}
+		h.nextLine = view.At.Add(plainInterval)
 		r.Screen.Printf("    %4.0f s   %s; %s", elapsed.Seconds(), gangsWords(view), usageWords(view.Usage))
 		return
 	}
@@ -64,7 +71,7 @@ func (r *Replay) picture(view observe.View, h *history, elapsed time.Duration, w
 
 // head is how far all gangs together have come: two bars, and the use of GPUs over time.
 func head(view observe.View, h *history, elapsed time.Duration, width int) []screen.Line {
-	bar := max(10, min(mostBar, width-labelWidth-50))
+	bar := max(10, min(mostBar, width-labelWidth-wordsWidth))
 	states, usage := view.Count(), view.Usage
 	marks, per := screen.Sparkline(bar, h.used, usage.Total)
 	return []screen.Line{

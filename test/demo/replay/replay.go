@@ -119,11 +119,7 @@ func (r *Replay) create(ctx context.Context, g Gang, slots chan struct{}) error 
 // follow shows how the gangs fare until all have run.
 func (r *Replay) follow(ctx context.Context, begin time.Time) error {
 	defer r.Screen.Erase()
-	interval := plainInterval
-	if r.Screen.IsTerminal() {
-		interval = pictureInterval
-	}
-	tick := time.NewTicker(interval)
+	tick := time.NewTicker(pictureInterval)
 	defer tick.Stop()
 	var history history
 	lastChange, changed := time.Now(), r.Observer.Changed()

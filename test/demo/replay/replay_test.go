@@ -79,7 +79,7 @@ func TestThePictureFitsASmallScreen(t *testing.T) {
 	r := &Replay{LeastLeaves: func(members int) int { return members / 8 }}
 	lines := picture(r, 79, 8)
 	require.Len(t, lines, 8)
-	require.Equal(t, "  gangs        █████▒▒▒▒▒▒▒▒···  1 of 6 done, 1 running, 1 starting, 2 waiting", lines[0])
+	require.Equal(t, "  gangs        ███▒▒▒▒▒··  1 of 6 done, 1 running, 1 starting, 2 waiting", lines[0])
 	require.Equal(t, "  … and 2 more", lines[7])
 }
 
