@@ -2,6 +2,7 @@ package gang
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -28,7 +29,7 @@ func SortFactory(account Account) frameworkruntime.PluginFactory {
 // Name implements fwk.Plugin.
 func (*Sort) Name() string { return SortName }
 
-// Less is called by the queue's heap. A half-started gang comes first whatever its priority: it holds GPUs that nobody uses
+// Less is called by the queue's heap: half-started gangs first, then by priority, then by age. A half-started gang comes first whatever its priority: it holds GPUs that nobody uses
 // until it is whole, and after a crash its members' places are free still, which they are not once another gang was tried.
 func (s *Sort) Less(a, b fwk.QueuedEntityInfo) bool {
 	if x, y := s.isHalfStarted(a), s.isHalfStarted(b); x != y {
@@ -37,7 +38,17 @@ func (s *Sort) Less(a, b fwk.QueuedEntityInfo) bool {
 	if x, y := a.GetPriority(), b.GetPriority(); x != y {
 		return x > y
 	}
-	return a.GetTimestamp().Before(b.GetTimestamp())
+	return age(a).Before(age(b))
+}
+
+// age is the moment since which an entity waits in line. A single pod goes to the end of the line with each try, as in
+// upstream's order. A gang keeps its place: it takes long until room for many appears, and gangs that came later would
+// take it again and again.
+func age(entity fwk.QueuedEntityInfo) time.Time {
+	if first := entity.GetInitialAttemptTimestamp(); entity.Type() == fwk.PodGroupKeyType && first != nil {
+		return *first
+	}
+	return entity.GetTimestamp()
 }
 
 func (s *Sort) isHalfStarted(entity fwk.QueuedEntityInfo) bool {
