@@ -131,8 +131,6 @@ type Progress struct {
 	// Pending are unbound, Bound are bound but not yet running, Running run; Succeeded and Failed are over.
 	// Terminating pods count in none of them.
 	Pending, Bound, Running, Succeeded, Failed int32
-	// EverScheduled is true once the gang's minimum has been bound at least once in this process, or its status says so.
-	EverScheduled bool
 	// Admitted is true for a sound group whose minimum the cluster could ever hold: its controller may create the pods.
 	Admitted bool
 	// Waiting is why members wait, zero if none does or nobody has tried yet.

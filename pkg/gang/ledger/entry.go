@@ -87,6 +87,7 @@ type entry struct {
 	// Sums over members, kept up by add and remove.
 	count      [memberStates]int
 	perRole    map[string]int // members that count toward a role's minimum
+	doneByRole map[string]int // of these, the succeeded ones
 	priorities map[int32]int  // of live members
 	schedulers map[string]int // names of live members
 	neverCount int            // live members whose preemption policy is Never
@@ -99,9 +100,8 @@ type entry struct {
 	blocked    gang.Waiting
 	isGroupOut bool // the core is shown the PodGroup
 
-	isAdmitted    bool // the cluster could hold the gang
-	refused       gang.Waiting
-	everScheduled bool
+	isAdmitted bool // the cluster could hold the gang
+	refused    gang.Waiting
 }
 
 func newEntry(key gang.Key) *entry {
@@ -109,6 +109,7 @@ func newEntry(key gang.Key) *entry {
 		key:        key,
 		members:    map[types.NamespacedName]*member{},
 		perRole:    map[string]int{},
+		doneByRole: map[string]int{},
 		priorities: map[int32]int{},
 		schedulers: map[string]int{},
 	}
@@ -129,6 +130,9 @@ func (e *entry) sum(m *member, by int) {
 	e.count[m.state] += by
 	if m.state.counts() {
 		addTo(e.perRole, m.role, by)
+	}
+	if m.state == succeeded {
+		addTo(e.doneByRole, m.role, by)
 	}
 	if !m.state.isLive() {
 		return
@@ -180,10 +184,6 @@ func (e *entry) settle(classes map[string]int32) (membersChanged bool) {
 	e.minCount, e.blocked = 1, e.block(classes)
 	if e.group != nil {
 		e.minCount = max(1, e.group.MinMember-int32(e.count[succeeded])+int32(e.count[terminatingHeld]))
-		placed := e.count[bound] + e.count[running] + e.count[succeeded]
-		if placed > 0 && placed >= int(e.group.MinMember) {
-			e.everScheduled = true
-		}
 	}
 	if e.count[pending] == 0 {
 		e.refused = gang.Waiting{}

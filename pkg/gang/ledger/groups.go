@@ -84,7 +84,7 @@ func (s groupStore) drop(key gang.Key) {
 	if !ok {
 		return
 	}
-	e.group, e.object, e.everScheduled = nil, nil, false
+	e.group, e.object = nil, nil
 	s.refresh(e, false)
 }
 

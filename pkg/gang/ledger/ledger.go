@@ -21,6 +21,7 @@
 package ledger
 
 import (
+	"maps"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -119,13 +120,12 @@ func (l *Ledger) State(key gang.Key) (State, bool) {
 		return State{}, false
 	}
 	s := State{Group: e.group, Object: e.object, HasMembers: len(e.members) > 0, HasStrangers: e.strangers > 0, Progress: gang.Progress{
-		Pending:       int32(e.count[pending] + e.count[gated]),
-		Bound:         int32(e.count[bound]),
-		Running:       int32(e.count[running]),
-		Succeeded:     int32(e.count[succeeded]),
-		Failed:        int32(e.count[failed]),
-		EverScheduled: e.everScheduled,
-		Admitted:      e.isAdmitted,
+		Pending:   int32(e.count[pending] + e.count[gated]),
+		Bound:     int32(e.count[bound]),
+		Running:   int32(e.count[running]),
+		Succeeded: int32(e.count[succeeded]),
+		Failed:    int32(e.count[failed]),
+		Admitted:  e.isAdmitted,
 	}}
 	for _, m := range e.members {
 		if m.state == pending {
@@ -157,7 +157,7 @@ type Demand struct {
 	// HasSucceeded is true if members are over that count toward the minimum; SucceededPerRole counts them where roles have
 	// minima of their own. The core does not see them.
 	HasSucceeded     bool
-	SucceededPerRole map[string]int32
+	SucceededPerRole map[string]int
 }
 
 // Demand returns what the solver has to know of a gang, false if its PodGroup does not exist.
@@ -170,12 +170,7 @@ func (l *Ledger) Demand(key gang.Key) (Demand, bool) {
 	}
 	d := Demand{Group: e.group, HasSucceeded: e.count[succeeded] > 0}
 	if len(e.group.MinPerRole) > 0 {
-		d.SucceededPerRole = map[string]int32{}
-		for _, m := range e.members {
-			if m.state == succeeded {
-				d.SucceededPerRole[m.role]++
-			}
-		}
+		d.SucceededPerRole = maps.Clone(e.doneByRole)
 	}
 	return d, true
 }

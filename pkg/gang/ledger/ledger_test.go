@@ -433,7 +433,7 @@ func compare(t *rapid.T, b *book, pods map[string]*v1.Pod, hasGroup bool, minimu
 		return
 	}
 	got := state.Progress
-	got.Waiting, got.Admitted, got.EverScheduled = want.Waiting, want.Admitted, want.EverScheduled
+	got.Waiting, got.Admitted = want.Waiting, want.Admitted
 	require.Equal(t, want, got)
 	if why := b.Blocked(train()); !hasGroup {
 		require.Equal(t, gang.GangNotFound, why.Reason)

@@ -109,10 +109,10 @@ func (g *Gang) scheduledPods(info fwk.PodGroupInfo) ([]*v1.Pod, error) {
 }
 
 // openRoles returns how many members of each role are missing still.
-func (g *Gang) openRoles(key gang.Key, minimum, succeeded map[string]int32, scheduled []*v1.Pod) map[string]int {
+func (g *Gang) openRoles(key gang.Key, minimum map[string]int32, succeeded map[string]int, scheduled []*v1.Pod) map[string]int {
 	open := make(map[string]int, len(minimum))
 	for role, count := range minimum {
-		open[role] = int(count - succeeded[role])
+		open[role] = int(count) - succeeded[role]
 	}
 	for _, pod := range scheduled {
 		if pod.DeletionTimestamp == nil {

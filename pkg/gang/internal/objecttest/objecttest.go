@@ -121,7 +121,7 @@ func AnyProgress(t *rapid.T) gang.Progress {
 	return gang.Progress{
 		Pending: count.Draw(t, "pending"), Bound: count.Draw(t, "bound"), Running: count.Draw(t, "running"),
 		Succeeded: count.Draw(t, "succeeded"), Failed: count.Draw(t, "failed"),
-		EverScheduled: rapid.Bool().Draw(t, "ever scheduled"), Admitted: rapid.Bool().Draw(t, "admitted"),
+		Admitted: rapid.Bool().Draw(t, "admitted"),
 		Waiting: rapid.SampledFrom([]gang.Waiting{
 			{}, {Reason: gang.GangIncomplete, Sentence: "2 of 4 members exist"}, {Reason: gang.Fragmented, Sentence: "in pieces"},
 		}).Draw(t, "waiting"),
