@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,9 +12,10 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/demo/manifest"
 	"github.com/phalanx-scheduler/phalanx/test/demo/replay"
 	"github.com/phalanx-scheduler/phalanx/test/demo/screen"
+	"github.com/phalanx-scheduler/phalanx/test/demo/squeeze"
 	"github.com/phalanx-scheduler/phalanx/test/demo/summary"
 	"github.com/phalanx-scheduler/phalanx/test/demo/tour"
-	"github.com/phalanx-scheduler/phalanx/test/demo/trace"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
 )
 
 const (
@@ -73,29 +73,23 @@ func run(ctx context.Context, o options, s *screen.Screen) (err error) {
 }
 
 func readData() (*fabric.Fabric, []trace.Job, error) {
-	var f *fabric.Fabric
-	var jobs []trace.Job
-	for path, read := range map[string]func(io.Reader) error{
-		"testdata/lingjun/topo.csv": func(r io.Reader) (err error) { f, err = fabric.Read(r); return err },
-		"testdata/kalos/jobs.csv":   func(r io.Reader) (err error) { jobs, err = trace.Read(r); return err },
-	} {
-		file, err := data.Open(path)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := errors.Join(read(file), file.Close()); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", path, err)
-		}
+	hosts, err := trace.Lingjun()
+	if err != nil {
+		return nil, nil, fmt.Errorf("the hosts of Lingjun: %w", err)
 	}
-	return f, jobs, nil
+	jobs, err := trace.Kalos()
+	if err != nil {
+		return nil, nil, fmt.Errorf("the jobs of Kalos: %w", err)
+	}
+	return fabric.New(hosts), squeeze.Busiest(jobs), nil
 }
 
 func heading(text string) screen.Line { return screen.Line{{Text: " " + text, Style: screen.Bold}} }
 
 // replayJobs lets the jobs of the trace compete, and says what came of it.
-func replayJobs(ctx context.Context, st *stage, o options, s *screen.Screen, jobs []trace.Job, hosts []fabric.Host, selector map[string]string) (summary.Summary, error) {
+func replayJobs(ctx context.Context, st *stage, o options, s *screen.Screen, jobs []trace.Job, hosts []trace.Host, selector map[string]string) (summary.Summary, error) {
 	totals := trace.Sum(jobs)
-	gpus := len(hosts) * fabric.GPUsPerHost
+	gpus := len(hosts) * trace.GPUsPerHost
 	s.Print(screen.Text(""), heading(fmt.Sprintf("The busiest stretch of a real cluster: %d training jobs from Kalos", totals.Jobs)), screen.Text(""))
 	for _, line := range screen.Wrap(fmt.Sprintf(
 		"%s pods in gangs of up to %d pods with %s GPUs arrive below one spine switch, which has %s with %s GPUs; they want up to %s at a time. "+
@@ -113,7 +107,7 @@ func replayJobs(ctx context.Context, st *stage, o options, s *screen.Screen, job
 	leastLeaves := func(members int) int { return fabric.LeastLeaves(hosts, members) }
 	r := replay.Replay{
 		Client: st.client, Dynamic: st.cluster.Dynamic, Observer: st.replay, Judge: st.judge, Screen: s, Namespace: namespace,
-		Gangs:       replay.Gangs(trace.Squeeze(jobs, o.speed), dialects, namespace, selector),
+		Gangs:       replay.Gangs(squeeze.Jobs(jobs, o.speed), dialects, namespace, selector),
 		LeastLeaves: leastLeaves,
 	}
 	err := r.Run(ctx)

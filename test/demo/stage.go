@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"os"
@@ -22,10 +21,8 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/demo/observe"
 	"github.com/phalanx-scheduler/phalanx/test/demo/screen"
 	"github.com/phalanx-scheduler/phalanx/test/oracle"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
 )
-
-//go:embed testdata
-var data embed.FS
 
 // stage is what the demo is played on.
 type stage struct {
@@ -41,7 +38,7 @@ type stage struct {
 }
 
 // setUp starts everything. What it has started when it fails it stops again.
-func setUp(ctx context.Context, o options, s *screen.Screen, f *fabric.Fabric, replayHosts []fabric.Host) (*stage, error) {
+func setUp(ctx context.Context, o options, s *screen.Screen, f *fabric.Fabric, replayHosts []trace.Host) (*stage, error) {
 	if _, err := controlplane.EnsureBinaries(ctx, os.Stdout); err != nil {
 		return nil, interrupted(ctx, err)
 	}
@@ -79,7 +76,7 @@ func interrupted(ctx context.Context, err error) error {
 
 func fabricWords(f *fabric.Fabric) string {
 	cores, spines, leaves := f.Count()
-	return fmt.Sprintf("%s with %d GPUs each, below %s, %s and %s", screen.Plural(len(f.Hosts), "host"), fabric.GPUsPerHost,
+	return fmt.Sprintf("%s with %d GPUs each, below %s, %s and %s", screen.Plural(len(f.Hosts), "host"), trace.GPUsPerHost,
 		screen.Plural(leaves, "leaf switch"), screen.Plural(spines, "spine switch"), screen.Plural(cores, "core switch"))
 }
 

@@ -5,16 +5,12 @@ package fabric
 
 import (
 	"cmp"
-	"encoding/csv"
-	"errors"
-	"fmt"
-	"io"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
 )
 
 // The node labels that name the switches above a host, from the top.
@@ -24,42 +20,19 @@ const (
 	LeafLabel  = "network.example.com/leaf"
 )
 
-// GPUsPerHost is what every host of the fabric has.
-const GPUsPerHost = 8
-
-// Host is a host with the switches above it. The name of a leaf contains that of its spine: "P10-S14".
-type Host struct{ Name, Core, Spine, Leaf string }
-
 // Fabric is all hosts. It does not change.
 type Fabric struct {
-	Hosts  []Host
+	Hosts  []trace.Host
 	leafOf map[string]string // by host name
 }
 
-// Read reads a fabric, as the Lingjun trace has it: a CSV file with the columns ip, DSW, PSW and ASW. The addresses are
-// hashes; hosts are named after their leaf, in the order of the file.
-func Read(r io.Reader) (*Fabric, error) {
-	rows, err := csv.NewReader(r).ReadAll()
-	if err != nil {
-		return nil, err
+// New makes a fabric of hosts.
+func New(hosts []trace.Host) *Fabric {
+	f := &Fabric{Hosts: hosts, leafOf: map[string]string{}}
+	for _, h := range hosts {
+		f.leafOf[h.Name] = h.Leaf
 	}
-	if len(rows) == 0 || !slices.Equal(rows[0], []string{"ip", "DSW", "PSW", "ASW"}) {
-		return nil, errors.New("the fabric must begin with the columns ip, DSW, PSW, ASW")
-	}
-	f := &Fabric{leafOf: map[string]string{}}
-	hosts := map[string]int{}
-	for i, row := range rows[1:] {
-		if slices.Contains(row, "") {
-			return nil, fmt.Errorf("host in line %d has an empty column", i+2)
-		}
-		// The name of a leaf is unique below its spine only.
-		leaf := row[2] + "-" + row[3]
-		hosts[leaf]++
-		h := Host{Name: fmt.Sprintf("%s-h%d", strings.ToLower(leaf), hosts[leaf]), Core: row[1], Spine: row[2], Leaf: leaf}
-		f.Hosts = append(f.Hosts, h)
-		f.leafOf[h.Name] = leaf
-	}
-	return f, nil
+	return f
 }
 
 // Nodes makes the nodes.
@@ -67,7 +40,7 @@ func (f *Fabric) Nodes() []*corev1.Node {
 	nodes := make([]*corev1.Node, len(f.Hosts))
 	for i, h := range f.Hosts {
 		nodes[i] = controlplane.NewNode(controlplane.FakeNode{
-			Name: h.Name, GPUs: GPUsPerHost,
+			Name: h.Name, GPUs: trace.GPUsPerHost,
 			Labels: map[string]string{CoreLabel: h.Core, SpineLabel: h.Spine, LeafLabel: h.Leaf},
 		})
 	}
@@ -99,8 +72,8 @@ func (f *Fabric) Count() (cores, spines, leaves int) {
 }
 
 // Below returns the hosts whose labels match a node selector that names switches; an empty one matches all.
-func (f *Fabric) Below(selector map[string]string) []Host {
-	var out []Host
+func (f *Fabric) Below(selector map[string]string) []trace.Host {
+	var out []trace.Host
 	for _, h := range f.Hosts {
 		labels := map[string]string{CoreLabel: h.Core, SpineLabel: h.Spine, LeafLabel: h.Leaf}
 		matches := true
@@ -116,7 +89,7 @@ func (f *Fabric) Below(selector map[string]string) []Host {
 
 // LeastLeaves returns the fewest leaf switches below which so many of the hosts stand, were they all free; 0 if there are
 // not so many hosts. Taking the largest leaves first is the least: any other choice of as many leaves has no more hosts.
-func LeastLeaves(hosts []Host, need int) int {
+func LeastLeaves(hosts []trace.Host, need int) int {
 	count := map[string]int{}
 	for _, h := range hosts {
 		count[h.Leaf]++

@@ -17,6 +17,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 	"github.com/phalanx-scheduler/phalanx/test/demo/fabric"
 	"github.com/phalanx-scheduler/phalanx/test/oracle"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
 )
 
 // Observer follows the gangs that it is told to expect, and the GPUs of some hosts. Its methods may be called from several
@@ -52,11 +53,11 @@ type member struct {
 }
 
 // New returns an observer of the hosts and their GPUs.
-func New(f *fabric.Fabric, hosts []fabric.Host) *Observer {
+func New(f *fabric.Fabric, hosts []trace.Host) *Observer {
 	o := &Observer{
 		fabric: f, hosts: map[string]bool{}, changed: make(chan struct{}),
 		gangs: map[oracle.Gang]*record{}, pods: map[types.NamespacedName]member{},
-		usage: usage{total: int64(len(hosts)) * fabric.GPUsPerHost},
+		usage: usage{total: int64(len(hosts)) * trace.GPUsPerHost},
 	}
 	for _, h := range hosts {
 		o.hosts[h.Name] = true

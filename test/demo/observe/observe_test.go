@@ -16,6 +16,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/demo/fabric"
 	"github.com/phalanx-scheduler/phalanx/test/demo/manifest"
 	"github.com/phalanx-scheduler/phalanx/test/demo/observe"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
 )
 
 var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -32,9 +33,9 @@ type scene struct {
 }
 
 func newScene(t *testing.T) scene {
-	f, err := fabric.Read(strings.NewReader(hosts))
+	read, err := trace.ReadHosts(strings.NewReader(hosts))
 	require.NoError(t, err)
-	return scene{t, observe.New(f, f.Hosts)}
+	return scene{t, observe.New(fabric.New(read), read)}
 }
 
 func (s scene) gang(name string, members int) manifest.Gang {

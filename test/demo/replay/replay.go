@@ -20,7 +20,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/demo/manifest"
 	"github.com/phalanx-scheduler/phalanx/test/demo/observe"
 	"github.com/phalanx-scheduler/phalanx/test/demo/screen"
-	"github.com/phalanx-scheduler/phalanx/test/demo/trace"
+	"github.com/phalanx-scheduler/phalanx/test/demo/squeeze"
 	"github.com/phalanx-scheduler/phalanx/test/oracle"
 )
 
@@ -38,7 +38,7 @@ type Gang struct {
 }
 
 // Gangs makes a gang of each job. The dialects take turns; all pods select the same nodes.
-func Gangs(plays []trace.Play, dialects []manifest.Dialect, namespace string, selector map[string]string) []Gang {
+func Gangs(plays []squeeze.Play, dialects []manifest.Dialect, namespace string, selector map[string]string) []Gang {
 	gangs := make([]Gang, len(plays))
 	for i, p := range plays {
 		gangs[i] = Gang{At: p.At, Gang: manifest.Gang{

@@ -9,8 +9,9 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/test/demo/manifest"
 	"github.com/phalanx-scheduler/phalanx/test/demo/observe"
-	"github.com/phalanx-scheduler/phalanx/test/demo/trace"
+	"github.com/phalanx-scheduler/phalanx/test/demo/squeeze"
 	"github.com/phalanx-scheduler/phalanx/test/oracle"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
 )
 
 var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -18,7 +19,7 @@ var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func at(seconds float64) time.Time { return begin.Add(time.Duration(seconds * float64(time.Second))) }
 
 func TestDialectsTakeTurns(t *testing.T) {
-	plays := []trace.Play{
+	plays := []squeeze.Play{
 		{Job: trace.Job{ID: 7, Pods: 2, GPUsPerPod: 8}, RunFor: 3 * time.Second},
 		{Job: trace.Job{ID: 8, Pods: 1, GPUsPerPod: 4}, At: time.Second, RunFor: 4 * time.Second},
 		{Job: trace.Job{ID: 9, Pods: 1, GPUsPerPod: 8}, At: 2 * time.Second, RunFor: 5 * time.Second},

@@ -14,6 +14,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/demo/fabric"
 	"github.com/phalanx-scheduler/phalanx/test/demo/observe"
 	"github.com/phalanx-scheduler/phalanx/test/demo/screen"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
 )
 
 const (
@@ -47,7 +48,7 @@ func (t *Tour) quote(words string) {
 
 // tellPlace says where a gang stands in the network.
 func (t *Tour) tellPlace(g observe.Gang) {
-	least := fabric.LeastLeaves(t.Fabric.Hosts, int((g.GPUs+fabric.GPUsPerHost-1)/fabric.GPUsPerHost))
+	least := fabric.LeastLeaves(t.Fabric.Hosts, int((g.GPUs+trace.GPUsPerHost-1)/trace.GPUsPerHost))
 	t.tell("network", "it stands on %s below %s (an empty cluster could do with %d)", screen.Plural(g.Hosts, "host"), screen.Plural(len(g.Leaves), "leaf switch"), least)
 }
 

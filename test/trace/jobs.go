@@ -1,10 +1,3 @@
-// Package trace reads the jobs that the demo replays, and squeezes their time.
-//
-// Purpose: real gangs instead of invented ones. In the trace they arrive over eleven days and run for 26 seconds to 18
-// days; the demo has a minute or two. No constant factor turns the one into the other: what shows the long runs at all
-// leaves nothing of the short ones. So time is squeezed by its logarithm. Order is kept, jobs that came close together
-// come close together, longer ones run longer; the proportions are not the real ones, and nothing that the demo measures
-// pretends so.
 package trace
 
 import (
@@ -30,9 +23,9 @@ type Job struct {
 // GPUs is what the whole job asks for.
 func (j Job) GPUs() int64 { return int64(j.Pods) * j.GPUsPerPod }
 
-// Read reads jobs, as AcmeTrace's Kalos jobs were converted: a CSV file with a header. The jobs come in the order of their
-// arrival.
-func Read(r io.Reader) ([]Job, error) {
+// ReadJobs reads jobs, as AcmeTrace's Kalos jobs were converted: a CSV file with a header. The jobs come in the order of
+// their arrival.
+func ReadJobs(r io.Reader) ([]Job, error) {
 	rows, err := csv.NewReader(r).ReadAll()
 	if err != nil {
 		return nil, err

@@ -1,25 +1,21 @@
-package trace_test
+package squeeze_test
 
 import (
-	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/phalanx-scheduler/phalanx/test/demo/trace"
+	"github.com/phalanx-scheduler/phalanx/test/demo/squeeze"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
 )
 
 func kalos(t *testing.T) []trace.Job {
 	t.Helper()
-	file, err := os.Open("../testdata/kalos/jobs.csv")
+	jobs, err := trace.Kalos()
 	require.NoError(t, err)
-	defer file.Close()
-	jobs, err := trace.Read(file)
-	require.NoError(t, err)
-	return jobs
+	return squeeze.Busiest(jobs)
 }
 
 func TestTheStretchIsWhatTheDemoSays(t *testing.T) {
@@ -36,7 +32,7 @@ func TestTheStretchIsWhatTheDemoSays(t *testing.T) {
 }
 
 func TestTheStretchFitsIntoTheDemo(t *testing.T) {
-	plays := trace.Squeeze(kalos(t), 1)
+	plays := squeeze.Jobs(kalos(t), 1)
 	require.Zero(t, plays[0].At)
 	require.InDelta(t, 65, plays[len(plays)-1].At.Seconds(), 1, "the last arrival")
 	for i, p := range plays {
@@ -57,7 +53,7 @@ func TestSqueezingKeepsTheOrder(t *testing.T) {
 		for i := range jobs[1:] {
 			jobs[i+1].Arrival = jobs[i].Arrival + second.Draw(t, "gap")
 		}
-		plays := trace.Squeeze(jobs, rapid.Float64Range(0.1, 10).Draw(t, "speed"))
+		plays := squeeze.Jobs(jobs, rapid.Float64Range(0.1, 10).Draw(t, "speed"))
 		for i, p := range plays {
 			for _, q := range plays[i+1:] {
 				require.LessOrEqual(t, p.At, q.At)
@@ -71,36 +67,9 @@ func TestSqueezingKeepsTheOrder(t *testing.T) {
 }
 
 func TestATwiceAsFastReplayTakesHalfTheTime(t *testing.T) {
-	once, twice := trace.Squeeze(kalos(t), 1), trace.Squeeze(kalos(t), 2)
+	once, twice := squeeze.Jobs(kalos(t), 1), squeeze.Jobs(kalos(t), 2)
 	for i := range once {
 		require.InDelta(t, once[i].At.Seconds()/2, twice[i].At.Seconds(), 0.001)
 		require.InDelta(t, once[i].RunFor.Seconds()/2, twice[i].RunFor.Seconds(), 0.001)
-	}
-}
-
-func TestThePeakCountsNoJobTwice(t *testing.T) {
-	second := time.Second
-	totals := trace.Sum([]trace.Job{
-		{Arrival: 0, Duration: 10 * second, Pods: 2, GPUsPerPod: 8},
-		{Arrival: 5 * second, Duration: 5 * second, Pods: 1, GPUsPerPod: 4},
-		{Arrival: 10 * second, Duration: second, Pods: 2, GPUsPerPod: 8}, // at the moment at which the others end
-	})
-	require.EqualValues(t, 20, totals.PeakGPUs)
-	require.Equal(t, trace.Totals{}, trace.Sum(nil))
-}
-
-func TestABrokenTraceIsRefused(t *testing.T) {
-	const header = "job_id,arrival_time,num_iteration,iteration_computing_time,iteration_networking_time,gpu_workers,gpu_per_worker\n"
-	for name, test := range map[string]struct{ csv, want string }{
-		"empty":            {"", "the trace is empty"},
-		"without a column": {"job_id\n1\n", "the trace has no column arrival_time"},
-		"with a word":      {header + "1,0,1,1,1,many,8\n", `job in line 2: gpu_workers: strconv.ParseFloat: parsing "many": invalid syntax`},
-		"with no number":   {header + "1,NaN,1,1,1,1,8\n", "job in line 2: arrival_time: NaN is out of range"},
-		"with a short row": {header + "1,0\n", "record on line 2: wrong number of fields"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := trace.Read(strings.NewReader(test.csv))
-			require.EqualError(t, err, test.want)
-		})
 	}
 }
