@@ -1,0 +1,51 @@
+// Command cmd prints how well placement policies place: a table for each mix of jobs and each load.
+//
+//	go run ./test/quality/cmd
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/phalanx-scheduler/phalanx/test/quality"
+	"github.com/phalanx-scheduler/phalanx/test/trace"
+)
+
+func main() {
+	loads := flag.String("loads", "0.5,0.7,0.9,1.1", "what gangs ask for while they arrive, as parts of what the fabric has")
+	copies := flag.Int("copies", 10, "how many times the trace is played")
+	flag.Parse()
+	if err := run(*loads, *copies); err != nil {
+		fmt.Fprintln(os.Stderr, "quality:", err)
+		os.Exit(1)
+	}
+}
+
+func run(list string, copies int) error {
+	if copies < 1 {
+		return errors.New("-copies must be 1 or more")
+	}
+	var loads []float64
+	for _, word := range strings.Split(list, ",") {
+		load, err := strconv.ParseFloat(word, 64)
+		if err != nil || !(load >= 0.01 && load <= 10) {
+			return fmt.Errorf("-loads must be numbers from 0.01 to 10, not %q", word)
+		}
+		loads = append(loads, load)
+	}
+	hosts, err := trace.Lingjun()
+	if err != nil {
+		return err
+	}
+	jobs, err := trace.Kalos()
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(os.Stdout)
+	return errors.Join(quality.Report(out, hosts, quality.Mixes(jobs), loads, copies, quality.Policies()), out.Flush())
+}

@@ -1,0 +1,50 @@
+package quality
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheLoadIsWhatItIsSaidToBe(t *testing.T) {
+	_, mixes := realData(t)
+	for _, mix := range mixes {
+		for _, load := range []float64{0.5, 1.1} {
+			const gpus, copies = 6776, 3
+			gangs := Gangs(mix.Jobs, gpus, load, copies)
+			require.Len(t, gangs, copies*len(mix.Jobs))
+			var asked float64
+			for i, g := range gangs {
+				require.Equal(t, i, g.ID)
+				require.True(t, i == 0 || g.Arrival >= gangs[i-1].Arrival, "in the order of their arrival")
+				require.Zero(t, g.Arrival%time.Second)
+				require.Zero(t, g.Duration%time.Second)
+				asked += float64(g.GPUs()) * g.Duration.Seconds()
+			}
+			length := gangs[len(gangs)-1].Arrival.Seconds()
+			require.InDelta(t, load, asked/length/gpus, 0.02)
+		}
+	}
+}
+
+func TestSmallGangsAreSmallAndReal(t *testing.T) {
+	_, mixes := realData(t)
+	jobs, mixed := mixes[0].Jobs, mixes[1].Jobs
+	require.Len(t, mixed, 3*len(jobs))
+	durations := map[time.Duration]bool{}
+	for _, j := range jobs {
+		durations[j.Duration] = true
+	}
+	sizes := map[[2]int64]int{}
+	for i, j := range mixed {
+		require.True(t, i == 0 || j.Arrival >= mixed[i-1].Arrival, "in the order of their arrival")
+		if i%3 == 0 {
+			require.Equal(t, jobs[i/3], j)
+			continue
+		}
+		require.True(t, durations[j.Duration])
+		sizes[[2]int64{int64(j.Pods), j.GPUsPerPod}]++
+	}
+	require.Len(t, sizes, 4*3, "every number of pods comes with every number of GPUs")
+}
