@@ -22,6 +22,8 @@ const module = "github.com/phalanx-scheduler/phalanx/"
 //	api         Kubernetes' API types and clients, no scheduler
 //	scheduler   all of Kubernetes' scheduler
 const rules = `
+pkg/fabric                      [std]
+pkg/placement                   [std]       pkg/fabric
 pkg/gang                        [api]
 pkg/gang/internal/object        [api]       pkg/gang
 pkg/gang/internal/objecttest    [api]       pkg/gang

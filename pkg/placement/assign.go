@@ -1,0 +1,136 @@
+package placement
+
+import "slices"
+
+// place gives the members places; ok is false if there are none for those that must have one.
+func (s *Solver) place() (places []Place, ok bool) {
+	v := &s.view
+	domains := v.candidates()
+	if len(domains) == 0 {
+		return nil, false
+	}
+	if len(v.classes) == 1 && v.stands == nil {
+		need := v.most(domains)
+		return v.fillNodes(s.tightest(0, 0, 0, v.problem.Required, need), need), true
+	}
+	wanted := make([]int, len(v.classes))
+	for i, c := range v.problem.Classes {
+		wanted[i] = c.Members
+	}
+	if x := newExact(v, wanted, s.work()); x != nil {
+		fillings := x.solve(v.problem.Required, domains, v.suffices)
+		if !x.empty {
+			return v.fill(fillings, wanted), len(fillings) > 0
+		}
+	}
+	if len(v.classes) == 1 {
+		return s.beside(domains)
+	}
+	return s.mixed(domains)
+}
+
+// candidates returns the domains of the required depth that hold what must be placed of each class, looked at alone.
+func (v *view) candidates() []int {
+	var out []int
+	for i := range v.count(v.problem.Required) {
+		if v.stands != nil && !v.stands[v.problem.Required][i] {
+			continue // members of the gang run elsewhere
+		}
+		placed := make([]int, len(v.classes))
+		for class, c := range v.problem.Classes {
+			placed[class] = int(min(int64(c.Members), v.usable(class, v.problem.Required, i)))
+		}
+		if v.suffices(placed) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// suffices is true if these are all the members, by class, that must be placed.
+func (v *view) suffices(placed []int) bool {
+	for class, c := range v.problem.Classes {
+		if placed[class] < c.Minimum {
+			return false
+		}
+	}
+	return sum(placed) >= v.problem.Minimum && sum(placed) > 0
+}
+
+// most returns how many members of the only class fit into one of the domains.
+func (v *view) most(domains []int) int64 {
+	most := int64(0)
+	for _, domain := range domains {
+		most = max(most, v.usable(0, v.problem.Required, domain))
+	}
+	need := min(most, int64(v.problem.Classes[0].Members))
+	if size := int64(v.problem.Slice.Size); size > 1 {
+		need -= need % size
+	}
+	return need
+}
+
+// fillNodes gives need members of the only class places on nodes, in order, each filled before the next.
+func (v *view) fillNodes(nodes []int, need int64) []Place {
+	fillings := make([]filling, len(nodes))
+	for i, node := range nodes {
+		fillings[i] = filling{node, []int{int(min(need, int64(v.classes[0].slots[node])))}}
+	}
+	return v.fill(fillings, []int{int(need)})
+}
+
+// fill gives members places on nodes, in order, each filled before the next, as far as it does not split a slice.
+func (v *view) fill(fillings []filling, wanted []int) []Place {
+	left := slices.Clone(wanted)
+	var places []Place
+	for i := 0; i < len(fillings); {
+		group, room := v.sliceMates(fillings[i:], left)
+		for _, f := range group {
+			for class, n := range f.fill {
+				n = min(n, left[class], room)
+				if n > 0 {
+					places = append(places, Place{f.node, class, n})
+					left[class] -= n
+					room -= n
+				}
+			}
+		}
+		i += len(group)
+	}
+	return places
+}
+
+// sliceMates returns the nodes that come first and share a domain in which slices must be whole, and how many members they
+// take; all nodes without slices.
+func (v *view) sliceMates(fillings []filling, left []int) (group []filling, room int) {
+	slice := v.problem.Slice
+	if slice.Size <= 1 {
+		return fillings, sum(left)
+	}
+	domain := v.of(slice.Depth, fillings[0].node)
+	for len(group) < len(fillings) && v.of(slice.Depth, fillings[len(group)].node) == domain {
+		room += fillings[len(group)].fill[0]
+		group = fillings[:len(group)+1]
+	}
+	return group, room - room%slice.Size
+}
+
+// plan makes a plan of places.
+func (v *view) plan(places []Place) Plan {
+	var nodes []int
+	for _, p := range places {
+		if len(nodes) == 0 || nodes[len(nodes)-1] != p.Node {
+			nodes = append(nodes, p.Node)
+		}
+	}
+	plan := Plan{Places: places, Cost: v.cost(0, nodes)}
+	all := append(nodes, v.problem.Beside...)
+	for depth := v.nodes; depth > 0; depth-- {
+		domain := v.of(depth, all[0])
+		if !slices.ContainsFunc(all, func(node int) bool { return v.of(depth, node) != domain }) {
+			plan.Depth, plan.Domain = depth, domain
+			break
+		}
+	}
+	return plan
+}

@@ -1,0 +1,335 @@
+package placement
+
+import "slices"
+
+// exact finds the best plan of all, by dynamic programming up the tree. A state is how many members of each class a domain
+// has taken so far; a domain's table holds the least cost of each state that its nodes can reach. Since the cost of a plan
+// is a sum over the domains that it touches, tables add up: a domain's children are merged one after the other.
+//
+// A node offers its maximal fillings only: to place fewer members somewhere is never cheaper than to place those that are
+// not needed nowhere. States are therefore capped at what is wanted.
+//
+// Steps: for each merge the states of the one side times those of the other. For one class that is at most
+// members × min(members, slots) per node and domain.
+type exact struct {
+	v       *view
+	costs   packing
+	wanted  []int // by class
+	strides []int // of a class in the number of a state
+	left    int   // steps
+	empty   bool
+
+	// The merge in progress, by state.
+	cost   []uint64
+	stamps []int32
+	stamp  int32
+	prev   []int32
+	took   []int32
+}
+
+// choice is one thing that a child of a domain can do.
+type choice struct {
+	state int32
+	cost  []uint64
+	fill  []int // by class, of a node
+}
+
+// table is what a domain can do: its children merged in order.
+type table struct {
+	depth, domain int
+	steps         []step
+	choices       []choice // after the last step, state 0 included
+}
+
+// step is one merge: the states that are reachable after it, and how.
+type step struct {
+	depth, domain int    // of the child
+	child         *table // nil for a node
+	offers        []choice
+	states        []int32
+	prev, took    []int32 // by index into states: the state before, and the index of the child's choice; -1 for none
+}
+
+// filling is how many members of each class a node takes at most.
+type filling struct {
+	node int
+	fill []int
+}
+
+// newExact returns nil if the states alone exceed the bound.
+func newExact(v *view, wanted []int, work int) *exact {
+	x := &exact{v: v, costs: v.newPacking(), wanted: wanted, strides: make([]int, len(wanted)), left: work}
+	size := 1
+	for i, n := range wanted {
+		x.strides[i] = size
+		if size > work/(n+1) {
+			return nil
+		}
+		size *= n + 1
+	}
+	x.cost, x.stamps = make([]uint64, size*x.costs.words), make([]int32, size)
+	x.prev, x.took = make([]int32, size), make([]int32, size)
+	return x
+}
+
+// solve returns the best plan inside one of the domains of a depth: of those that suffice, the cheapest of those that place
+// most. nil if there is none, or if the bound was met: then x.empty is true.
+func (x *exact) solve(depth int, domains []int, suffices func(placed []int) bool) []filling {
+	v := x.v
+	var bestTable *table
+	bestChoice, bestWorth := choice{}, 0
+	for _, domain := range domains {
+		t := x.table(depth, domain)
+		if x.empty {
+			return nil
+		}
+		for _, c := range t.choices {
+			placed := x.placed(c.state)
+			worth := sum(placed)
+			if worth < bestWorth || !suffices(placed) {
+				continue
+			}
+			total := slices.Clone(c.cost)
+			for d, around := depth, domain; d >= 1; d-- {
+				x.costs.touch(v, total, d, around)
+				around = v.parent(d, around)
+			}
+			if bestTable == nil || worth > bestWorth || slices.Compare(total, bestChoice.cost) < 0 {
+				bestTable, bestChoice, bestWorth = t, choice{state: c.state, cost: total}, worth
+			}
+		}
+	}
+	if bestTable == nil {
+		return nil
+	}
+	return bestTable.trace(bestChoice.state, nil)
+}
+
+// placed returns a state's members by class.
+func (x *exact) placed(state int32) []int {
+	out := make([]int, len(x.wanted))
+	for i, n := range x.wanted {
+		out[i] = int(state) / x.strides[i] % (n + 1)
+	}
+	return out
+}
+
+// table works a domain out.
+func (x *exact) table(depth, domain int) *table {
+	v := x.v
+	t := &table{depth: depth, domain: domain, choices: []choice{{cost: make([]uint64, x.costs.words)}}}
+	if depth == v.nodes {
+		t.merge(x, step{depth: depth, domain: domain, offers: x.fillings(domain)})
+		for i := range t.choices { // whoever asked touches the node
+			clear(t.choices[i].cost)
+		}
+	} else {
+		first, last := v.within(depth+1, depth, domain)
+		for child := first; child < last && !x.empty; child++ {
+			if s := x.child(depth+1, child); len(s.offers) > 0 {
+				t.merge(x, s)
+			}
+		}
+	}
+	if s := v.problem.Slice; s.Size > 1 && s.Depth == depth {
+		t.cutToSlices(s.Size)
+	}
+	return t
+}
+
+// child returns what a child can do, with what it costs to touch it.
+func (x *exact) child(depth, domain int) step {
+	v := x.v
+	s := step{depth: depth, domain: domain}
+	if depth == v.nodes && v.problem.Slice.Depth != v.nodes {
+		s.offers = x.fillings(domain)
+		return s
+	}
+	if !x.hasRoom(depth, domain) {
+		return s
+	}
+	s.child = x.table(depth, domain)
+	for _, c := range s.child.choices {
+		if c.state != 0 {
+			x.costs.touch(v, c.cost, depth, domain)
+			s.offers = append(s.offers, c)
+		}
+	}
+	return s
+}
+
+func (x *exact) hasRoom(depth, domain int) bool {
+	for class := range x.wanted {
+		if x.v.usable(class, depth, domain) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// merge adds a child to what was merged before it. Where costs are equal the earlier children win.
+func (t *table) merge(x *exact, s step) {
+	words := x.costs.words
+	x.left -= len(t.choices) * (1 + len(s.offers))
+	if x.empty = x.empty || x.left < 0; x.empty {
+		return
+	}
+	x.stamp++
+	put := func(state, prev, took int32, a, b []uint64) {
+		have := x.cost[int(state)*words:][:words]
+		if x.stamps[state] != x.stamp {
+			x.stamps[state] = x.stamp
+			s.states = append(s.states, state)
+		} else if !isLess(a, b, have) {
+			return
+		}
+		for i := range have {
+			have[i] = a[i] + b[i]
+		}
+		x.prev[state], x.took[state] = prev, took
+	}
+	nothing := make([]uint64, words)
+	for i := range t.choices {
+		put(t.choices[i].state, t.choices[i].state, -1, t.choices[i].cost, nothing)
+	}
+	for i := range t.choices {
+		for j := range s.offers {
+			put(x.add(t.choices[i].state, s.offers[j].state), t.choices[i].state, int32(j), t.choices[i].cost, s.offers[j].cost)
+		}
+	}
+	s.prev, s.took = make([]int32, len(s.states)), make([]int32, len(s.states))
+	costs := make([]uint64, len(s.states)*words)
+	t.choices = make([]choice, len(s.states))
+	for i, state := range s.states {
+		s.prev[i], s.took[i] = x.prev[state], x.took[state]
+		t.choices[i] = choice{state: state, cost: costs[i*words:][:words:words]}
+		copy(t.choices[i].cost, x.cost[int(state)*words:])
+	}
+	t.steps = append(t.steps, s)
+}
+
+// isLess is true if a+b is less than c.
+func isLess(a, b, c []uint64) bool {
+	for i := range c {
+		if sum := a[i] + b[i]; sum != c[i] {
+			return sum < c[i]
+		}
+	}
+	return false
+}
+
+// add returns the state of both, capped at what is wanted.
+func (x *exact) add(a, b int32) int32 {
+	if len(x.wanted) == 1 {
+		return min(a+b, int32(x.wanted[0]))
+	}
+	out := int32(0)
+	for i, n := range x.wanted {
+		stride := int32(x.strides[i])
+		digit := min(a/stride%int32(n+1)+b/stride%int32(n+1), int32(n))
+		out += digit * stride
+	}
+	return out
+}
+
+// cutToSlices leaves whole slices only: for each number of slices the cheapest way to have that many.
+func (t *table) cutToSlices(size int) {
+	s := step{depth: t.depth, domain: t.domain}
+	var choices []choice
+	for i, c := range t.choices {
+		cut := c.state - c.state%int32(size)
+		at := slices.Index(s.states, cut)
+		if at < 0 {
+			s.states, s.prev, s.took = append(s.states, cut), append(s.prev, c.state), append(s.took, -1)
+			choices = append(choices, choice{state: cut, cost: c.cost})
+			continue
+		}
+		if slices.Compare(c.cost, choices[at].cost) < 0 {
+			s.prev[at], choices[at].cost = t.choices[i].state, c.cost
+		}
+	}
+	t.choices, t.steps = choices, append(t.steps, s)
+}
+
+// trace returns the nodes that lead to a state, in ascending order.
+func (t *table) trace(state int32, out []filling) []filling {
+	taken := make([]func([]filling) []filling, 0, len(t.steps))
+	for i := len(t.steps) - 1; i >= 0; i-- {
+		s := &t.steps[i]
+		at := slices.Index(s.states, state)
+		if took := s.took[at]; took >= 0 {
+			offer := s.offers[took]
+			taken = append(taken, func(out []filling) []filling {
+				if s.child != nil {
+					return s.child.trace(offer.state, out)
+				}
+				return append(out, filling{s.domain, offer.fill})
+			})
+		}
+		state = s.prev[at]
+	}
+	for _, f := range slices.Backward(taken) {
+		out = f(out)
+	}
+	return out
+}
+
+// fillings returns the maximal ways to fill a node, each with what it costs to touch the node.
+func (x *exact) fillings(node int) []choice {
+	v := x.v
+	if len(x.wanted) == 1 {
+		fits := min(int(v.classes[0].slots[node]), x.wanted[0])
+		if fits == 0 {
+			return nil
+		}
+		return []choice{x.filling(node, []int{fits})}
+	}
+	var out []choice
+	x.fill(node, make([]int, len(x.wanted)), 0, &out)
+	return out
+}
+
+func (x *exact) filling(node int, fill []int) choice {
+	c := choice{cost: make([]uint64, x.costs.words), fill: slices.Clone(fill)}
+	for i, n := range fill {
+		c.state += int32(n * x.strides[i])
+	}
+	x.costs.touch(x.v, c.cost, x.v.nodes, node)
+	return c
+}
+
+// fill tries all numbers of members of the classes from class on, beside what fill holds of those before it.
+func (x *exact) fill(node int, fill []int, class int, out *[]choice) {
+	if x.empty {
+		return
+	}
+	fits := min(x.v.fitsBeside(node, fill[:class], class), x.wanted[class])
+	if class == len(fill)-1 {
+		x.left--
+		x.empty = x.empty || x.left < 0
+		fill[class] = fits
+		if slices.Max(fill) > 0 && x.isMaximal(node, fill) {
+			*out = append(*out, x.filling(node, fill))
+		}
+		return
+	}
+	for n := fits; n >= 0; n-- {
+		fill[class] = n
+		x.fill(node, fill, class+1, out)
+	}
+}
+
+// isMaximal is true if no further member of any class fits.
+func (x *exact) isMaximal(node int, fill []int) bool {
+	for class := range fill {
+		if fill[class] == x.wanted[class] {
+			continue
+		}
+		more := slices.Clone(fill)
+		more[class]++
+		if x.v.fits(node, more) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,145 @@
+// Package placement decides where the members of a gang stand in the fabric.
+//
+// Purpose: one call for a whole gang, [Solver.Solve]: a [Problem] becomes a [Plan], or a [Refusal] that says what is
+// missing. A plan gives all members that must start together a node, or there is none.
+//
+// The cost of a plan says which one is best. It depends on nothing but the nodes that the gang touches. Numbers that come
+// first weigh more than all after them:
+//
+//  1. domains touched, the broadest level first, nodes last. So a gang that fits in one rack stands in one rack, and one
+//     that does not stands in as few blocks as possible, there in as few racks, there on as few nodes;
+//  2. the slots that touched domains have free for the problem's first class, nodes first, the broadest level last: the
+//     tightest nodes, then the tightest racks. What is already broken is filled before anything else is broken;
+//  3. touched nodes that were whole, then touched domains that were, the narrowest level first.
+//
+// Where plans cost the same the one whose nodes come first in the fabric's order wins, as far as the search compares them.
+// What the gang touches already, by members that run, costs nothing.
+//
+// The search, and what it may miss:
+//
+//   - one class, and a single domain of the narrowest level, or a single node, holds the gang: exact. Only the domains with
+//     the fewest nodes are compared (single.go), by a cover of their nodes (cover.go);
+//   - anything else, as long as it takes at most [Solver.Work] steps: exact, by dynamic programming up the tree over how
+//     many members of each class a domain takes (exact.go);
+//   - beyond, for one class: level by level from the broadest (single.go). It never refuses what fits. The domains chosen at
+//     a level are the fewest and tightest there, though others, as few, might need fewer domains further down; and of
+//     domains that hold the gang and need equally few children, only the tightest 16 are compared;
+//   - beyond, for several classes: class by class in every order, the scarcest first (mixed.go). It may refuse a gang whose
+//     classes fit together only if interleaved, and says so in the refusal.
+//
+// Invariants: the same problem on the same nodes gives the same plan, in whatever order the nodes came. A Solver is used by
+// one goroutine at a time; it keeps nothing between calls but memory. No clock, no randomness, no map order.
+//
+// Cost: a few passes over the nodes' slots, some nanoseconds per node, and the bounded search.
+package placement
+
+import (
+	"fmt"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+)
+
+// Problem is a gang that wants places.
+type Problem struct {
+	// Classes are the sorts of members; the first leads: see the package's cost. At least one.
+	Classes []Class
+	// Minimum is how many members must be placed, of all classes together. Beyond it as many are placed as fit.
+	Minimum int
+	// Required is the depth of the level of which one domain must hold the gang; 0 if it may stand anywhere.
+	Required int
+	// Slice asks that the members stand in slices; only for problems of one class. The zero value asks for none.
+	Slice Slice
+	// Beside are the nodes on which members of the gang run already, in any order.
+	Beside []int
+}
+
+// Class is a set of members that ask for the same.
+type Class struct {
+	// Name is the role, for refusals; "" if there is one class only.
+	Name    string
+	Request fabric.Request
+	// Members is how many want a place, Minimum how many of them must have one.
+	Members, Minimum int
+	// Excluded are the nodes that do not admit these members; nil if all do.
+	Excluded *Exclusions
+}
+
+// Slice asks that every Size members, in the order of their ranks, stand in one domain of a level.
+type Slice struct{ Size, Depth int }
+
+// Exclusions are nodes that do not admit a class, each with the reason.
+type Exclusions struct {
+	// Reasons are words like "tainted".
+	Reasons []string
+	// By tells for each node: 0 if it is admitted, else 1 + the number of the reason.
+	By []uint8
+}
+
+// Plan is where members go.
+type Plan struct {
+	// Places are in the order of the fabric, by class on each node.
+	Places []Place
+	// Depth and Domain are the narrowest domain that holds all members, those that run already included.
+	Depth, Domain int
+	Cost          Cost
+}
+
+// Place is so many members of a class on one node.
+type Place struct{ Node, Class, Members int }
+
+// Placed counts the members of a class that have a place.
+func (p Plan) Placed(class int) int {
+	sum := 0
+	for _, place := range p.Places {
+		if place.Class == class {
+			sum += place.Members
+		}
+	}
+	return sum
+}
+
+// DefaultWork is the default of [Solver.Work]: some milliseconds.
+const DefaultWork = 1_000_000
+
+// Solver solves problems. The zero value is ready.
+type Solver struct {
+	// Work bounds the steps of an exact search: DefaultWork if 0, none if negative.
+	Work int
+
+	view view
+}
+
+// Solve returns a plan, or why there is none. It refuses a malformed problem with a panic of its own making: the caller
+// builds problems, users do not.
+func (s *Solver) Solve(f *fabric.Fabric, p Problem) (Plan, *Refusal) {
+	check(f, p)
+	v := &s.view
+	v.look(f, p)
+	places, ok := s.place()
+	if !ok {
+		return Plan{}, v.refuse()
+	}
+	return v.plan(places), nil
+}
+
+func (s *Solver) work() int {
+	switch {
+	case s.Work == 0:
+		return DefaultWork
+	case s.Work < 0:
+		return 0
+	}
+	return s.Work
+}
+
+func check(f *fabric.Fabric, p Problem) {
+	depth := f.Tree().Depth()
+	switch {
+	case len(p.Classes) == 0:
+		panic("placement: a problem without classes")
+	case p.Required < 0 || p.Required > depth+1:
+		panic(fmt.Sprintf("placement: required depth %d of %d", p.Required, depth+1))
+	case p.Slice != Slice{} && (p.Slice.Size < 1 || p.Slice.Depth < p.Required || p.Slice.Depth > depth+1 || len(p.Classes) > 1):
+		panic(fmt.Sprintf("placement: slices %+v", p.Slice))
+	}
+}
