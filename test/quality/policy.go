@@ -16,7 +16,7 @@ type Policy interface {
 
 // Policies returns all policies, in the order of the tables.
 func Policies() []Policy {
-	return []Policy{FirstFit{}, UpstreamDefault{}, UpstreamTopology{}, Kueue{}, Volcano{}}
+	return []Policy{FirstFit{}, UpstreamDefault{}, UpstreamTopology{}, Kueue{}, Volcano{}, &Phalanx{}}
 }
 
 // FirstFit takes the first host by name that has room, for one member after the other.
