@@ -101,7 +101,7 @@ func breaches(p goPackage, r rule) []string {
 		}
 		first, _, _ := strings.Cut(path, "/")
 		for _, banned := range forbidden[r.word] {
-			isOutside := banned == "." && strings.Contains(first, ".")
+			isOutside := banned == "." && strings.Contains(first, ".") && !strings.HasPrefix(path, module)
 			if isOutside || path == banned || strings.HasPrefix(path, banned+"/") {
 				out = append(out, path)
 			}
