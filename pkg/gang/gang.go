@@ -6,7 +6,31 @@
 //
 // Purpose: one home for what a dialect means. Invariants: translation is a pure function of the object; it never fails and
 // never panics, a broken object becomes a Group that says in Invalid what is wrong with it; names in memory are unique over
-// dialects. Cost: one translation per change of an object, one lookup per dialect and pod.
+// dialects. Cost: one translation per change of an object, one lookup per dialect and pod, and one for each annotation that
+// states a [Wish].
+//
+// # What a gang wishes of the fabric
+//
+// A wish is stated by the PodGroup, or by the pods where it says nothing. The first of this list that says anything is taken
+// whole:
+//
+//  1. phalanx.dev/required-topology, preferred-topology, slice-topology and slice-size, annotations of the PodGroup;
+//  2. the fields of its dialect: Volcano's networkTopology, Kubernetes' schedulingConstraints;
+//  3. other annotations of the PodGroup: Kueue's podset-required-topology, podset-preferred-topology,
+//     podset-slice-required-topology and podset-slice-size, then KAI's topology-required-placement and
+//     topology-preferred-placement, then Volcano's network-topology-mode and network-topology-highest-tier, which may be
+//     labels and have KubeRay's spelling, network-topology-highest-tier-allowed;
+//  4. the same annotations of its pods, ours first.
+//
+// Parts of a gang have wishes of their own where Volcano's subGroupPolicy says so (then pods are not asked), or where pods
+// differ. A wish that all live pods state is the gang's. Else it is that of the pods of a role that state it, as in Kueue,
+// whose podsets are what a role is here; pods without one wish nothing. Pods of one role that state different wishes are no
+// gang until they agree.
+//
+// Kueue's podset-unconstrained-topology says that a podset wishes nothing, and KAI's topology names the object that lists
+// the levels, which here are the plugin's: neither is read.
+//
+// A value that cannot be meant makes the PodGroup, or the gang of the pod, invalid, even where another overrules it.
 package gang
 
 import (
@@ -92,6 +116,10 @@ type Group struct {
 	// PriorityClassName and Priority are the group's own wishes; where both are unset its members decide.
 	PriorityClassName string
 	Priority          *int32
+	// Wish is what the group wishes of the fabric, SubGroups what it wishes for parts of its gang. Where it says neither, its
+	// members are asked.
+	Wish      Wish
+	SubGroups []SubGroup
 	// ScheduleTimeout bounds the wait of reserved members for the rest of the gang; 0 where the group states none.
 	ScheduleTimeout time.Duration
 	// Invalid says what is wrong with the object, naming the field and the value; the gang waits until it is mended.

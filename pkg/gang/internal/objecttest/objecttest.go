@@ -65,12 +65,42 @@ func AssertTranslates(t require.TestingT, dialect gang.Dialect, object *unstruct
 	assert.GreaterOrEqual(t, group.MinMember, int32(0))
 	assert.GreaterOrEqual(t, group.ScheduleTimeout.Seconds(), float64(0))
 	assert.Less(t, len(group.Invalid), 1000, "a complaint must fit into an event")
+	if group.Invalid == "" {
+		AssertWish(t, group.Wish)
+		for _, rule := range group.SubGroups {
+			AssertWish(t, rule.Wish)
+			assert.Positive(t, rule.Size)
+			assert.GreaterOrEqual(t, rule.Minimum, int32(0))
+			assert.NotNil(t, rule.Selector)
+		}
+	}
 	for role, minimum := range group.MinPerRole {
 		assert.Positive(t, minimum, role)
 	}
 	for name, quantity := range group.MinResources {
 		assert.GreaterOrEqual(t, quantity.Sign(), 0, name)
 	}
+}
+
+// AssertWish holds a wish to what everybody after the dialects relies on.
+func AssertWish(t require.TestingT, wish gang.Wish) {
+	for _, level := range []gang.Level{wish.Required, wish.Preferred, wish.Slice} {
+		if level == (gang.Level{}) {
+			continue
+		}
+		said := 0
+		for _, is := range []bool{level.Name != "", level.Tier != 0, level.TierName != ""} {
+			if is {
+				said++
+			}
+		}
+		assert.Equal(t, 1, said, "a level is said in one way: %+v", level)
+		assert.GreaterOrEqual(t, level.Tier, 0)
+		assert.NotEmpty(t, level.Source)
+		assert.Less(t, len(level.Source), 300)
+	}
+	assert.Equal(t, wish.SliceSize > 0, wish.Slice != gang.Level{}, "a slice has a size and a level, or neither")
+	assert.GreaterOrEqual(t, wish.SliceSize, int32(0))
 }
 
 // AssertStatus holds a dialect to its promises for one step of a gang's life, and returns the object after it.
@@ -129,7 +159,7 @@ func AnyProgress(t *rapid.T) gang.Progress {
 }
 
 var texts = []string{
-	"", "Running", "Unknown", "Scheduled", "Unschedulable", "True", "False", "Completed", "1Gi", "-1", "1e-99999999", "2026-08-01T12:00:00Z",
+	"", "Running", "Unknown", "Scheduled", "Unschedulable", "True", "False", "Completed", "1Gi", "-1", "1e-99999999", "hard", "soft", "rack", "2026-08-01T12:00:00Z",
 }
 
 func anyJSON(t *rapid.T, depth int) any {
@@ -153,7 +183,8 @@ func anyJSON(t *rapid.T, depth int) any {
 	case 6:
 		return []any{anyJSON(t, depth-1), anyJSON(t, depth-1)}
 	default:
-		return anyObject(t, depth-1, "type", "status", "reason", "transitionID", "cpu", "requests.cpu", "gang", "minCount", "x")
+		return anyObject(t, depth-1, "type", "status", "reason", "transitionID", "cpu", "requests.cpu", "gang", "minCount", "x",
+			"mode", "highestTierAllowed", "highestTierName", "networkTopology", "labelSelector", "matchLabels", "subGroupSize", "key")
 	}
 }
 
