@@ -49,6 +49,7 @@ func (*Dialect) Translate(podGroup *unstructured.Unstructured) *gang.Group {
 	group.MinResources = spec.NodeResources("spec", "minResources")
 	seconds, _ := spec.Int32(0, "spec", "scheduleTimeoutSeconds")
 	group.ScheduleTimeout = time.Duration(seconds) * time.Second
+	group.Wish = spec.Wish(gang.Wish{})
 	group.Invalid = spec.Complaint()
 	return group
 }

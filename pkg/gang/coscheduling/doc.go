@@ -15,6 +15,7 @@
 //     configuration. The original takes 0 as "give up at once", with which no gang of two could start: it is never meant.
 //     A negative one is refused.
 //   - The priority is that of the members: this API has none of its own.
+//   - What the gang wishes of the fabric is in annotations alone: see package gang.
 //   - A group's pods are those of its own namespace. (The original's controller counts the label in all namespaces.)
 //
 // # The phases

@@ -80,6 +80,34 @@ func TestTranslate(t *testing.T) {
 	}
 }
 
+func TestAnnotationsStateTheWish(t *testing.T) {
+	for name, test := range map[string]struct {
+		annotations string
+		want        gang.Wish
+		invalid     string
+	}{
+		"none wishes nothing": {annotations: `{}`},
+		"ours goes before Kueue's": {
+			annotations: `{phalanx.dev/required-topology: rack, kueue.x-k8s.io/podset-required-topology: block}`,
+			want:        gang.Wish{Required: gang.Level{Name: "rack", Source: `annotation phalanx.dev/required-topology "rack"`}},
+		},
+		"Kueue's is read": {
+			annotations: `{kueue.x-k8s.io/podset-preferred-topology: block}`,
+			want:        gang.Wish{Preferred: gang.Level{Name: "block", Source: `annotation kueue.x-k8s.io/podset-preferred-topology "block"`}},
+		},
+		"a wrong one makes the group invalid": {
+			annotations: `{phalanx.dev/slice-size: "-1", phalanx.dev/slice-topology: rack}`,
+			invalid:     `annotation phalanx.dev/slice-size is "-1": it must be at least 1`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := New().Translate(objecttest.Parse(t, `{metadata: {annotations: `+test.annotations+`}, spec: {minMember: 2}}`))
+			assert.Equal(t, test.want, got.Wish)
+			assert.Equal(t, test.invalid, got.Invalid)
+		})
+	}
+}
+
 func TestAPodNamesItsGroup(t *testing.T) {
 	for name, test := range map[string]struct {
 		pod   metav1.ObjectMeta

@@ -10,8 +10,10 @@
 //   - schedulingPolicy.gang.minCount is the minimum; below 1 it is refused.
 //   - schedulingPolicy.basic is no gang: the minimum is 0, every pod starts alone.
 //   - Neither is refused: the group wants a policy of a Kubernetes that this one does not know. So are both.
-//   - priority and priorityClassName are the group's wishes; preemptionPolicy, disruptionMode, schedulingConstraints and
-//     resourceClaims are for the core, which reads them on the object itself.
+//   - priority and priorityClassName are the group's own; preemptionPolicy, disruptionMode and resourceClaims are for the
+//     core, which reads them on the object itself.
+//   - schedulingConstraints.topology requires the level of its key; more than one is refused. The core reads it, too, even
+//     where an annotation overrules it.
 //   - There are no roles, and no minResources.
 //
 // # The states, as the scheduler's core writes them in condition PodGroupInitiallyScheduled

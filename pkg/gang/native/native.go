@@ -63,6 +63,7 @@ func (*Dialect) Translate(podGroup *unstructured.Unstructured) *gang.Group {
 	if priority, present := spec.Int32(lowestPriority, "spec", "priority"); present {
 		group.Priority = &priority
 	}
+	group.Wish = spec.Wish(constraint(spec))
 	group.Invalid = spec.Complaint()
 
 	native, err := decode(podGroup)
@@ -93,6 +94,21 @@ func minimum(spec *object.Reader) int32 {
 		spec.Complain("spec.schedulingPolicy has neither basic nor gang: it must have one of them")
 	}
 	return 0
+}
+
+// constraint is the group's topology constraint. The API allows one; the core reads the first.
+func constraint(spec *object.Reader) gang.Wish {
+	constraints := spec.List("spec", "schedulingConstraints", "topology")
+	if len(constraints) == 0 {
+		return gang.Wish{}
+	}
+	if !constraints[0].Has("key") {
+		spec.Complain(constraints[0].Place("key") + " is missing: it must be a node label key")
+	}
+	if len(constraints) > 1 {
+		spec.Complain(constraints[1].Place() + " is one too many: there must be at most one constraint")
+	}
+	return gang.Wish{Required: constraints[0].Level("key")}
 }
 
 // decode goes through JSON, which costs more than converting field by field, but cannot panic and names the field that

@@ -40,6 +40,27 @@ func TestTranslate(t *testing.T) {
 			spec: `{schedulingPolicy: {gang: {minCount: 2, colour: red}}, later: [1]}`,
 			want: gang.Group{MinMember: 2},
 		},
+		"its topology constraint requires a level": {
+			spec: `{schedulingPolicy: {basic: {}}, schedulingConstraints: {topology: [{key: example.com/rack}]}}`,
+			want: gang.Group{Wish: gang.Wish{Required: gang.Level{
+				Name: "example.com/rack", Source: `spec.schedulingConstraints.topology[0].key "example.com/rack"`,
+			}}},
+		},
+		"an empty list of constraints wishes nothing": {
+			spec: `{schedulingPolicy: {basic: {}}, schedulingConstraints: {topology: []}}`,
+		},
+		"a constraint without a key is named": {
+			spec: `{schedulingPolicy: {basic: {}}, schedulingConstraints: {topology: [{}]}}`,
+			want: gang.Group{Invalid: "spec.schedulingConstraints.topology[0].key is missing: it must be a node label key"},
+		},
+		"a constraint with an empty key is named": {
+			spec: `{schedulingPolicy: {basic: {}}, schedulingConstraints: {topology: [{key: ""}]}}`,
+			want: gang.Group{Invalid: `spec.schedulingConstraints.topology[0].key is "": it must be a level's name or a node label key`},
+		},
+		"a second constraint is named": {
+			spec: `{schedulingPolicy: {basic: {}}, schedulingConstraints: {topology: [{key: ""}, {key: rack}]}}`,
+			want: gang.Group{Invalid: `spec.schedulingConstraints.topology[1] is one too many: there must be at most one constraint`},
+		},
 		"minCount 0 is named": {
 			spec: `{schedulingPolicy: {gang: {minCount: 0}}}`,
 			want: gang.Group{Invalid: "spec.schedulingPolicy.gang.minCount is 0: it must be at least 1"},
@@ -73,6 +94,13 @@ func TestTranslate(t *testing.T) {
 			objecttest.AssertGroup(t, test.want, *got)
 		})
 	}
+}
+
+func TestOurAnnotationGoesBeforeTheConstraint(t *testing.T) {
+	got := New().Translate(objecttest.Parse(t, `{metadata: {annotations: {phalanx.dev/required-topology: block}},
+		spec: {schedulingPolicy: {basic: {}}, schedulingConstraints: {topology: [{key: rack}]}}}`))
+	require.Empty(t, got.Invalid)
+	assert.Equal(t, "block", got.Wish.Required.Name)
 }
 
 func TestTheObjectItselfGoesIntoTheCore(t *testing.T) {
@@ -131,6 +159,7 @@ func FuzzTranslate(f *testing.F) {
 func TestAnyJSONTranslates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		objecttest.AssertTranslates(t, New(), objecttest.AnyPodGroup(t, "schedulingPolicy", "schedulingPolicy.gang",
-			"schedulingPolicy.gang.minCount", "schedulingPolicy.basic", "priority", "priorityClassName", "disruptionMode"))
+			"schedulingPolicy.gang.minCount", "schedulingPolicy.basic", "priority", "priorityClassName", "disruptionMode",
+			"schedulingConstraints", "schedulingConstraints.topology"))
 	})
 }

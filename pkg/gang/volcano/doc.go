@@ -15,7 +15,13 @@
 //     with 0 is no minimum.
 //   - minResources: Volcano's controllers write quota names (limits.cpu, requests.nvidia.com/gpu, count/pods) beside the
 //     plain ones. No node has such resources; they are passed over, as in Volcano.
-//   - queue, networkTopology, subGroupPolicy and unknown fields are not refused and not yet read.
+//   - networkTopology: hard, the default, requires a domain of highestTierAllowed or of highestTierName, soft prefers one. Tiers
+//     begin at 1; both a tier and a tier name are refused. Without either no level is asked for, and the gang is placed as
+//     narrowly as it fits: so Volcano takes it, too. Its CRD up to 1.13 fills in tier 1, which then is what the object says.
+//   - subGroupPolicy: rules that make sub-groups, the first that picks a pod decides. Without labelSelector a rule picks all
+//     pods, without matchLabelKeys what it picks is one sub-group. minSubGroups sub-groups of subGroupSize pods must run
+//     together; their networkTopology holds for each of them besides that of the group. Their names must differ.
+//   - queue and unknown fields are not refused and not yet read.
 //
 // # The phases
 //

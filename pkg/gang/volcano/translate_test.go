@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/json"
 	"pgregory.net/rapid"
 
@@ -42,6 +43,8 @@ func TestTranslate(t *testing.T) {
 				networkTopology: {mode: hard, highestTierAllowed: 2}, subGroupPolicy: [{name: a, subGroupSize: 4}]}`,
 			want: gang.Group{
 				MinMember: 3, PriorityClassName: "high",
+				Wish:         gang.Wish{Required: gang.Level{Tier: 2, Source: "spec.networkTopology.highestTierAllowed 2"}},
+				SubGroups:    []gang.SubGroup{{Name: "a", Size: 4, Selector: labels.Everything()}},
 				MinResources: v1.ResourceList{"cpu": resource.MustParse("3"), "nvidia.com/gpu": resource.MustParse("24")},
 			},
 		},
@@ -214,7 +217,8 @@ func FuzzTranslate(f *testing.F) {
 
 func TestAnyJSONTranslates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		object := objecttest.AnyPodGroup(t, "minMember", "minTaskMember", "minTaskMember.a", "minResources", "minResources.cpu", "priorityClassName")
+		object := objecttest.AnyPodGroup(t, "minMember", "minTaskMember", "minTaskMember.a", "minResources", "minResources.cpu", "priorityClassName",
+			"networkTopology", "networkTopology.mode", "networkTopology.highestTierAllowed", "networkTopology.highestTierName", "subGroupPolicy")
 		objecttest.AssertTranslates(t, New(), object)
 		objecttest.AssertStatus(t, New(), object, objecttest.AnyProgress(t), noon)
 	})

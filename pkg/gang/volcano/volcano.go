@@ -56,6 +56,8 @@ func (*Dialect) Translate(podGroup *unstructured.Unstructured) *gang.Group {
 	group.MinPerRole = binding(spec.Counts("spec", "minTaskMember"), group.MinMember)
 	group.MinResources = spec.NodeResources("spec", "minResources")
 	group.PriorityClassName = spec.Text("spec", "priorityClassName")
+	group.Wish = spec.Wish(networkTopology(spec, "spec", "networkTopology"))
+	group.SubGroups = subGroups(spec)
 	group.Invalid = spec.Complaint()
 	return group
 }

@@ -12,33 +12,45 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 )
 
 // Reader reads fields of one object and remembers the first complaint. A field that is absent or null reads as its zero
 // value without a complaint; so does one with a complaint.
 type Reader struct {
 	object    map[string]any
-	complaint string
+	at        string  // where the object is found, for an element of a list
+	complaint *string // one for an object and all that is in it
 }
 
 // Read starts to read an object.
 func Read(object *unstructured.Unstructured) *Reader {
-	return &Reader{object: object.Object}
+	return &Reader{object: object.Object, complaint: new(string)}
 }
 
 // Complaint is the first thing that was wrong, in one sentence that names the field and the value, e.g.
 // `spec.minMember is "eight": it must be a whole number`; "" if nothing was.
-func (r *Reader) Complaint() string { return r.complaint }
+func (r *Reader) Complaint() string { return *r.complaint }
 
-// Complain adds a complaint of the caller's own, in one sentence that names the field.
+// Complain adds a complaint of the caller's own, in one sentence that names the field; "" is none.
 func (r *Reader) Complain(sentence string) {
-	if r.complaint == "" {
-		r.complaint = sentence
+	if *r.complaint == "" && sentence != "" {
+		*r.complaint = sentence
 	}
 }
 
+// Place is what complaints call a field: "spec.subGroupPolicy[0].name".
+func (r *Reader) Place(path ...string) string {
+	place := strings.Join(path, ".")
+	if r.at == "" || place == "" {
+		return r.at + place
+	}
+	return r.at + "." + place
+}
+
 func (r *Reader) refuse(value any, rule string, path []string) {
-	r.Complain(fmt.Sprintf("%s is %s: it must be %s", strings.Join(path, "."), quote(value), rule))
+	r.Complain(gang.Complaint(r.Place(path...), Quote(value), rule))
 }
 
 // Has tells whether a field is there and not null.
@@ -74,7 +86,7 @@ func (r *Reader) Counts(path ...string) map[string]int32 {
 	}
 	counts := make(map[string]int32, len(entries))
 	for _, key := range slices.Sorted(maps.Keys(entries)) {
-		if count, sound := r.int32(entries[key], 0, append(slices.Clone(path), clip(key))); sound {
+		if count, sound := r.int32(entries[key], 0, append(slices.Clone(path), gang.Clip(key))); sound {
 			counts[key] = count
 		}
 	}
@@ -93,7 +105,7 @@ func (r *Reader) NodeResources(path ...string) v1.ResourceList {
 	}
 	list := make(v1.ResourceList, len(entries))
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		quantity, sound := r.quantity(entries[name], append(slices.Clone(path), clip(name)))
+		quantity, sound := r.quantity(entries[name], append(slices.Clone(path), gang.Clip(name)))
 		if sound && isNodeResource(name) {
 			list[v1.ResourceName(name)] = quantity
 		}
@@ -214,8 +226,8 @@ func isNodeResource(name string) bool {
 	return strings.Contains(name, "/")
 }
 
-// quote shows a value to people, short however long it is.
-func quote(value any) string {
+// Quote shows a value to people, short however long it is.
+func Quote(value any) string {
 	switch value.(type) {
 	case nil:
 		return "null"
@@ -228,19 +240,5 @@ func quote(value any) string {
 	if err != nil { // no value that came from JSON fails; a sentence is still due
 		return fmt.Sprintf("a %T", value)
 	}
-	return clip(string(text))
-}
-
-// longestQuote keeps a complaint short enough for an event and a condition.
-const longestQuote = 40
-
-func clip(text string) string {
-	count := 0
-	for at := range text {
-		if count == longestQuote {
-			return text[:at] + "…"
-		}
-		count++
-	}
-	return text
+	return gang.Clip(string(text))
 }
