@@ -75,6 +75,8 @@ type member struct {
 	role        string
 	state       memberState
 	isAmbiguous bool
+	wish        gang.Wish // what it states of the fabric while it is live
+	complaint   string    // what is wrong with that
 }
 
 // entry is the account of one gang.
@@ -91,6 +93,7 @@ type entry struct {
 	priorities map[int32]int  // of live members
 	schedulers map[string]int // names of live members
 	neverCount int            // live members whose preemption policy is Never
+	wishes     wishes         // of live members
 	strangers  int            // pods that name the group and a scheduler that is not ours
 
 	// Derived from the above by settle.
@@ -112,6 +115,7 @@ func newEntry(key gang.Key) *entry {
 		doneByRole: map[string]int{},
 		priorities: map[int32]int{},
 		schedulers: map[string]int{},
+		wishes:     newWishes(),
 	}
 }
 
@@ -139,6 +143,7 @@ func (e *entry) sum(m *member, by int) {
 	}
 	addTo(e.priorities, priorityOf(m.pod), by)
 	addTo(e.schedulers, m.pod.Spec.SchedulerName, by)
+	e.wishes.add(m, by)
 	if p := m.pod.Spec.PreemptionPolicy; p != nil && *p == v1.PreemptNever {
 		e.neverCount += by
 	}
@@ -181,6 +186,7 @@ func (e *entry) settle(classes map[string]int32) (membersChanged bool) {
 	}
 	membersChanged = priority != e.priority || policy != e.policy
 	e.priority, e.policy = priority, policy
+	e.wishes.derive()
 	e.minCount, e.blocked = 1, e.block(classes)
 	if e.group != nil {
 		e.minCount = max(1, e.group.MinMember-int32(e.count[succeeded])+int32(e.count[terminatingHeld]))
@@ -220,6 +226,9 @@ func (e *entry) block(classes map[string]int32) gang.Waiting {
 	}
 	if len(e.schedulers) > 1 {
 		return gang.Waiting{Reason: gang.GangInvalid, Sentence: fmt.Sprintf("its members name different schedulers: %q", slices.Sorted(maps.Keys(e.schedulers)))}
+	}
+	if wrong := e.wrongWish(); wrong != "" {
+		return gang.Waiting{Reason: gang.GangInvalid, Sentence: wrong}
 	}
 	exist := e.count[pending] + e.count[bound] + e.count[running] + e.count[succeeded]
 	if exist < int(g.MinMember) {

@@ -10,6 +10,8 @@
 //     the first; see [State.Ambiguous]); pods of schedulers that we do not serve belong to none;
 //   - one priority for all members of a gang, since the core refuses a group whose pods differ: the group's own, else its
 //     class's, else the highest of its live members; and one preemption policy, Never if any member says so;
+//   - one wish of the fabric: the PodGroup's, else the one that all live members state, else one for each role whose members
+//     state one; members of one role that contradict each other block the gang;
 //   - what counts toward minMember: pending, bound, running and succeeded pods do; failed and terminating ones, and those
 //     with a scheduling gate, do not.
 //     The core cannot see succeeded pods and counts terminating ones until they are gone, so the minCount it is shown is
@@ -151,13 +153,17 @@ func (l *Ledger) Blocked(key gang.Key) gang.Waiting {
 	return gang.Waiting{}
 }
 
-// Demand is what a gang still needs at the moment at which it is tried.
+// Demand is what a gang still needs at the moment at which it is tried. It shares its slices: do not change them.
 type Demand struct {
 	Group *gang.Group
 	// HasSucceeded is true if members are over that count toward the minimum; SucceededPerRole counts them where roles have
 	// minima of their own. The core does not see them.
 	HasSucceeded     bool
 	SucceededPerRole map[string]int
+	// Wish is what the gang wishes of the fabric, and SubGroups what it wishes for parts of it: what its PodGroup says, else
+	// what its live members say. [gang.SubGroupOf] finds a member's part.
+	Wish      gang.Wish
+	SubGroups []gang.SubGroup
 }
 
 // Demand returns what the solver has to know of a gang, false if its PodGroup does not exist.
@@ -169,6 +175,7 @@ func (l *Ledger) Demand(key gang.Key) (Demand, bool) {
 		return Demand{}, false
 	}
 	d := Demand{Group: e.group, HasSucceeded: e.count[succeeded] > 0}
+	d.Wish, d.SubGroups = e.wishOf()
 	if len(e.group.MinPerRole) > 0 {
 		d.SucceededPerRole = maps.Clone(e.doneByRole)
 	}

@@ -104,6 +104,9 @@ func (l *Ledger) setPod(pod *v1.Pod) {
 	if d := l.Dialect(key.Dialect); d != nil {
 		m.role = d.Role(pod)
 	}
+	if m.state.isLive() {
+		m.wish, m.complaint = gang.StatedWish(pod, gang.Wish{})
+	}
 	if m.state.isOver() {
 		m.pod = stripped(pod)
 	}
