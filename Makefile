@@ -40,14 +40,24 @@ test: build controlplane ## Run all tests
 race: ## Run the tests of pkg with the race detector, which needs a C compiler
 	CGO_ENABLED=1 go test -race ./pkg/...
 
+.PHONY: bench
+bench: ## Measure against upstream in upstream's own benchmark: docs/benchmarks.md; takes about half an hour
+	go run ./test/bench $(BENCH_ARGS)
+
+.PHONY: bench-quick
+bench-quick: ## The same in a few minutes: smaller workloads, each once
+	go run ./test/bench -quick $(BENCH_ARGS)
+
 .PHONY: lint
 lint: ## Look for mistakes that need no test to be seen
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	cd test/bench/harness && go vet ./...
 
 .PHONY: verify
 verify: ## Check that what is derived from something else is up to date
 	go mod tidy -diff
 	go mod verify
 	cd hack/controlplane/kubernetes-1.37 && go mod tidy -diff
+	cd test/bench/harness && go mod tidy -diff
