@@ -14,8 +14,8 @@ func (s *Solver) place() (places []Place, ok bool) {
 		return v.fillNodes(s.tightest(0, 0, 0, v.problem.Required, need), need), true
 	}
 	wanted := make([]int, len(v.classes))
-	for i, c := range v.problem.Classes {
-		wanted[i] = c.Members
+	for i := range v.classes {
+		wanted[i] = v.classes[i].wants
 	}
 	if x := newExact(v, wanted, s.work()); x != nil {
 		fillings := x.solve(v.problem.Required, domains, v.suffices)
@@ -33,12 +33,12 @@ func (s *Solver) place() (places []Place, ok bool) {
 func (v *view) candidates() []int {
 	var out []int
 	for i := range v.count(v.problem.Required) {
-		if v.stands != nil && !v.stands[v.problem.Required][i] {
+		if !v.isCandidate(i) {
 			continue // members of the gang run elsewhere
 		}
 		placed := make([]int, len(v.classes))
-		for class, c := range v.problem.Classes {
-			placed[class] = int(min(int64(c.Members), v.usable(class, v.problem.Required, i)))
+		for class := range v.classes {
+			placed[class] = int(min(int64(v.classes[class].wants), v.usable(class, v.problem.Required, i)))
 		}
 		if v.suffices(placed) {
 			out = append(out, i)
@@ -54,7 +54,7 @@ func (v *view) suffices(placed []int) bool {
 			return false
 		}
 	}
-	return sum(placed) >= v.problem.Minimum && sum(placed) > 0
+	return sum(placed) >= max(1, v.problem.Minimum)
 }
 
 // most returns how many members of the only class fit into one of the domains.
@@ -63,11 +63,7 @@ func (v *view) most(domains []int) int64 {
 	for _, domain := range domains {
 		most = max(most, v.usable(0, v.problem.Required, domain))
 	}
-	need := min(most, int64(v.problem.Classes[0].Members))
-	if size := int64(v.problem.Slice.Size); size > 1 {
-		need -= need % size
-	}
-	return need
+	return min(most, int64(v.classes[0].wants))
 }
 
 // fillNodes gives need members of the only class places on nodes, in order, each filled before the next.

@@ -2,7 +2,6 @@ package placement
 
 import (
 	"cmp"
-	"math"
 	"math/bits"
 	"slices"
 )
@@ -61,13 +60,9 @@ type field struct {
 	shift uint
 }
 
-// unreachable is in the first word of the cost of what cannot be had: no cost reaches it, since that word's highest bit is
-// left free.
-const unreachable = math.MaxUint64
-
 func (v *view) newPacking() packing {
 	p := packing{domains: make([]field, v.nodes), slots: make([]field, v.nodes), wholes: make([]field, v.nodes)}
-	free := uint(63)
+	free := uint(64)
 	place := func(f *field, most int64) {
 		width := uint(bits.Len64(uint64(most)))
 		if width > free {

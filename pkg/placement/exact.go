@@ -151,7 +151,7 @@ func (x *exact) child(depth, domain int) step {
 	s.child = x.table(depth, domain)
 	for _, c := range s.child.choices {
 		if c.state != 0 {
-			x.costs.touch(v, c.cost, depth, domain)
+			x.costs.touch(v, c.cost, depth, domain) // the child's table is not asked for costs again
 			s.offers = append(s.offers, c)
 		}
 	}

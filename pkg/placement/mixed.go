@@ -53,7 +53,7 @@ func (v *view) wishes() [][]int {
 	all := make([]int, len(v.classes))
 	least := make([]int, len(v.classes))
 	for i, c := range v.problem.Classes {
-		all[i], least[i] = c.Members, c.Minimum
+		all[i], least[i] = v.classes[i].wants, c.Minimum
 	}
 	spread := func(order []int) []int {
 		out := slices.Clone(least)

@@ -64,7 +64,8 @@ type Class struct {
 	Excluded *Exclusions
 }
 
-// Slice asks that every Size members, in the order of their ranks, stand in one domain of a level.
+// Slice asks that every Size members, in the order of their ranks, stand in one domain of a level. Whole slices alone are
+// placed: members that do not fill one stay out.
 type Slice struct{ Size, Depth int }
 
 // Exclusions are nodes that do not admit a class, each with the reason.

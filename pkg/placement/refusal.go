@@ -1,6 +1,11 @@
 package placement
 
-import "github.com/phalanx-scheduler/phalanx/pkg/fabric"
+import (
+	"math"
+	"math/bits"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+)
 
 // Kind is the sort of a refusal.
 type Kind int
@@ -26,8 +31,8 @@ type Refusal struct {
 	// Need is how many members of the class must be placed, Have how many slots there are for them: on all nodes, or for
 	// TooNarrow in the domain that has most.
 	Need, Have int64
-	// Scarce is the resource of which the class has least, in proportion to what it needs; Free is how much of it is free
-	// on the nodes that admit the class, and FreeNodes on how many of them any is. For Insufficient and Fragmented.
+	// Scarce is the resource that lasts for the fewest members, were all nodes one; Free is how much of it is free on the
+	// nodes that admit the class, and FreeNodes on how many of them any is. For Insufficient and Fragmented.
 	Scarce    fabric.Resource
 	Free      int64
 	FreeNodes int
@@ -52,7 +57,7 @@ func (v *view) refuse() *Refusal {
 		if r == nil {
 			continue
 		}
-		if refused.Kind == Apart || r.Kind < refused.Kind || r.Kind == refused.Kind && r.Have*refused.Need < refused.Have*r.Need {
+		if refused.Kind == Apart || r.Kind < refused.Kind || r.Kind == refused.Kind && r.isWorse(refused) {
 			refused = r
 		}
 	}
@@ -77,7 +82,11 @@ func (v *view) refuseClass(class int) *Refusal {
 		r.Kind = Excluded
 	case r.Have >= r.Need:
 		r.Kind, r.Domain = TooNarrow, v.closest(class)
-		if r.Have = v.usable(class, r.Depth, r.Domain); r.Have >= r.Need {
+		r.Have = v.usable(class, r.Depth, r.Domain)
+		if size := int64(v.problem.Slice.Size); size > 1 {
+			r.Have = min(r.Have, int64(v.problem.Classes[class].Members)/size*size)
+		}
+		if r.Have >= r.Need {
 			return nil
 		}
 	default:
@@ -89,16 +98,25 @@ func (v *view) refuseClass(class int) *Refusal {
 	return r
 }
 
+// isWorse is true if less of what must be placed has a slot than for the other refusal.
+func (r *Refusal) isWorse(than *Refusal) bool {
+	high, low := bits.Mul64(uint64(r.Have), uint64(than.Need))
+	thanHigh, thanLow := bits.Mul64(uint64(than.Have), uint64(r.Need))
+	return high < thanHigh || high == thanHigh && low < thanLow
+}
+
 // least is how many members of a class must be placed if as many as can be of the other classes are.
 func (v *view) least(class int) int {
-	others := 0
-	for i, c := range v.problem.Classes {
+	c, missing := v.problem.Classes[class], max(1, v.problem.Minimum)
+	if len(v.classes) == 1 {
+		return max(c.Minimum, missing)
+	}
+	for i := range v.classes {
 		if i != class {
-			others += min(c.Members, int(min(v.sum(i, 0, 0), int64(c.Members))))
+			missing -= v.classes[i].wants
 		}
 	}
-	c := v.problem.Classes[class]
-	return min(c.Members, max(c.Minimum, v.problem.Minimum-others))
+	return min(c.Members, max(c.Minimum, missing))
 }
 
 // closest returns the domain of the required depth that holds most of a class.
@@ -131,21 +149,21 @@ func (v *view) admissions(r *Refusal) {
 	}
 }
 
-// scarcest fills in the resource of which the refusal's class has least in proportion, and reports whether all nodes
+// scarcest fills in the resource that lasts for the fewest members of the refusal's class, and reports whether all nodes
 // together lack it. Ties go to the resource that comes first in the request.
 func (v *view) scarcest(r *Refusal) (isShort bool) {
 	c := &v.problem.Classes[r.Class]
-	lowest := -1.0
+	fewest := int64(math.MaxInt64)
 	for _, want := range c.Request {
 		if want.Quantity <= 0 {
 			continue
 		}
 		free, nodes := v.free(c, want.Resource)
-		if share := float64(free) / (float64(want.Quantity) * float64(r.Need)); lowest < 0 || share < lowest {
-			lowest, r.Scarce, r.Free, r.FreeNodes = share, want.Resource, free, nodes
+		if members := free / want.Quantity; members < fewest {
+			fewest, r.Scarce, r.Free, r.FreeNodes = members, want.Resource, free, nodes
 		}
 	}
-	return lowest >= 0 && lowest < 1
+	return fewest < r.Need
 }
 
 // free sums what the nodes that admit a class have free of a resource, and counts those that have any.
@@ -155,7 +173,7 @@ func (v *view) free(c *Class, resource fabric.Resource) (free int64, nodes int) 
 			continue
 		}
 		if have := v.fabric.Free(i, resource); have > 0 {
-			free += have
+			free = min(free, math.MaxInt64-have) + have // absurd sums stop there
 			nodes++
 		}
 	}

@@ -39,7 +39,7 @@ func (v *view) fits(node int, fill []int) bool {
 func (c *Class) asks(resource fabric.Resource) int64 {
 	for _, want := range c.Request {
 		if want.Resource == resource {
-			return want.Quantity
+			return max(0, want.Quantity)
 		}
 	}
 	return 0

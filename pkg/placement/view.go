@@ -25,6 +25,7 @@ type room struct {
 	sums   [][]int64 // by depth and domain: slots
 	usable [][]int64 // by depth and domain: slots that whole slices can use; sums itself without slices
 	own    []int32   // memory of slots where nodes are excluded
+	wants  int       // members to place at most: no more than there is room for, in whole slices
 }
 
 // look fills the view.
@@ -61,7 +62,9 @@ func (r *room) look(v *view, c Class) {
 	r.usable = r.sums
 	if slice := v.problem.Slice; slice.Size > 1 {
 		r.usable = v.sliced(slice)
+		c.Members -= c.Members % slice.Size
 	}
+	r.wants = int(min(int64(c.Members), r.usable[0][0]))
 }
 
 // sumUp adds values of nodes up the tree. Depths from 0 to that of the narrowest level are filled.

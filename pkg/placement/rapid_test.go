@@ -1,0 +1,120 @@
+package placement_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/placement"
+)
+
+// worlds draws worlds of up to 12 nodes on 0 to 3 levels, with up to two resources and three classes, nodes that stand in
+// no domain or admit only some classes, members that run already, slices, and gangs that start with a part of their members.
+func worlds(maxClasses int) *rapid.Generator[world] {
+	return rapid.Custom(func(t *rapid.T) world {
+		draw := func(name string, from, to int) int { return rapid.IntRange(from, to).Draw(t, name) }
+		chance := func(name string, in int) bool { return draw(name, 1, in) == in }
+		w := world{levels: draw("levels", 0, 3)}
+		resources, most := draw("resources", 1, 2), draw("most free", 1, 6)
+		for range draw("nodes", 1, 12) {
+			n := node{domains: make([]string, w.levels), isWhole: rapid.Bool().Draw(t, "whole")}
+			for level := range n.domains {
+				if !chance("own domain", 12) {
+					n.domains[level] = fmt.Sprint("d", draw("domain", 1, 3))
+				}
+			}
+			for range resources {
+				n.free = append(n.free, draw("free", -1, most))
+			}
+			w.nodes = append(w.nodes, n)
+		}
+		w.required = draw("required", 0, w.levels+1)
+		classes := draw("classes", 1, maxClasses)
+		for range classes {
+			w.classes = append(w.classes, drawClass(t, resources, len(w.nodes), []int{8, 5, 3}[classes-1]))
+		}
+		members := 0
+		for i := range w.classes {
+			members += w.classes[i].members
+		}
+		w.minimum = draw("minimum", 0, members)
+		if chance("gang", 2) {
+			w.minimum = members
+		}
+		if len(w.classes) == 1 && chance("slices", 3) {
+			w.slice = placement.Slice{Size: draw("slice", 1, 4), Depth: draw("slice depth", w.required, w.levels+1)}
+		}
+		if chance("beside", 3) {
+			w.beside = rapid.SliceOfN(rapid.IntRange(0, len(w.nodes)-1), 1, 3).Draw(t, "beside nodes")
+		}
+		return w
+	})
+}
+
+func drawClass(t *rapid.T, resources, nodes, most int) class {
+	c := class{members: rapid.IntRange(0, most).Draw(t, "members")}
+	c.minimum = rapid.IntRange(0, c.members).Draw(t, "class minimum")
+	for r := range resources {
+		c.asks = append(c.asks, rapid.IntRange(0, 3).Draw(t, "ask"))
+		if r == 0 {
+			c.asks[0] = max(1, c.asks[0])
+		}
+	}
+	if rapid.IntRange(1, 3).Draw(t, "excluded") == 1 {
+		for range nodes {
+			c.excluded = append(c.excluded, rapid.IntRange(1, 4).Draw(t, "not admitted") == 1)
+		}
+	}
+	return c
+}
+
+// TestPlansAreBest is the claim of the package comment on worlds of up to 12 nodes: within the bound of its work the solver
+// refuses nothing that fits, plans nothing that does not, and finds a plan of the least cost.
+func TestPlansAreBest(t *testing.T) {
+	var used placement.Solver
+	rapid.Check(t, func(t *rapid.T) {
+		w := worlds(3).Draw(t, "world")
+		t.Log(w)
+		f := w.fabric(w.inOrder())
+		plan, refused := used.Solve(f, w.problem(f))
+		placed, cost := w.best()
+		if placed == 0 {
+			require.NotNil(t, refused, "planned what does not fit: %+v", plan)
+			return
+		}
+		require.Nil(t, refused, "refused what fits at the cost of %v: %+v", cost, refused)
+		require.Empty(t, w.check(f, plan), "%+v", plan)
+		require.Equal(t, placed, members(plan), "placed fewer than could be: %+v", plan)
+		require.Equal(t, cost, flat(plan.Cost), "planned at another cost than the best: %+v", plan)
+	})
+}
+
+func members(plan placement.Plan) (sum int) {
+	for _, p := range plan.Places {
+		sum += p.Members
+	}
+	return sum
+}
+
+// TestABoundedSolverRefusesNothingOfOneClass is what holds without any exact search.
+func TestABoundedSolverRefusesNothingOfOneClass(t *testing.T) {
+	bounded := placement.Solver{Work: -1}
+	rapid.Check(t, func(t *rapid.T) {
+		w := worlds(1).Draw(t, "world")
+		t.Log(w)
+		f := w.fabric(w.inOrder())
+		plan, refused := bounded.Solve(f, w.problem(f))
+		placed, cost := w.best()
+		if placed == 0 {
+			require.NotNil(t, refused, "planned what does not fit: %+v", plan)
+			return
+		}
+		require.Nil(t, refused, "refused what fits at the cost of %v: %+v", cost, refused)
+		require.Empty(t, w.check(f, plan), "%+v", plan)
+		require.Equal(t, placed, members(plan), "placed fewer than could be: %+v", plan)
+		require.LessOrEqual(t, slices.Compare(cost, flat(plan.Cost)), 0, "better than the best: %+v", plan)
+	})
+}
