@@ -24,6 +24,7 @@ const module = "github.com/phalanx-scheduler/phalanx/"
 const rules = `
 pkg/fabric                      [std]
 pkg/placement                   [std]       pkg/fabric
+pkg/explain                     [std]       pkg/fabric pkg/placement
 pkg/gang                        [api]
 pkg/gang/internal/object        [api]       pkg/gang
 pkg/gang/internal/objecttest    [api]       pkg/gang
@@ -34,7 +35,8 @@ pkg/gang/volcano                [api]       pkg/gang pkg/gang/internal/object
 pkg/gang/feed                   [api]
 pkg/gang/ledger                 [api]       pkg/gang pkg/gang/feed
 pkg/gang/scribe                 [api]       pkg/gang pkg/gang/ledger
-pkg/plugins/gang                [scheduler] pkg/gang pkg/gang/ledger
+pkg/plugins/gang/internal/cluster [scheduler] pkg/fabric pkg/placement
+pkg/plugins/gang                [scheduler] pkg/explain pkg/fabric pkg/gang pkg/gang/ledger pkg/placement pkg/plugins/gang/internal/cluster
 pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/gang/ledger pkg/gang/native pkg/gang/scribe pkg/gang/volcano pkg/plugins/gang
 cmd/phalanx-scheduler           [scheduler] pkg/scheduler
 `

@@ -2,10 +2,13 @@ package gang
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	configv1 "k8s.io/kube-scheduler/config/v1"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -21,6 +24,8 @@ type GangArgs struct {
 	// ScheduleTimeoutSeconds bounds the wait of reserved members for the rest of their gang where its PodGroup states no
 	// bound of its own. At least 1; 60 if unset.
 	ScheduleTimeoutSeconds *int32 `json:"scheduleTimeoutSeconds,omitempty"`
+	// Topology is the fabric's levels.
+	Topology Topology `json:"topology,omitempty"`
 }
 
 // DeepCopyObject implements runtime.Object.
@@ -30,6 +35,7 @@ func (a *GangArgs) DeepCopyObject() runtime.Object {
 		seconds := *a.ScheduleTimeoutSeconds
 		out.ScheduleTimeoutSeconds = &seconds
 	}
+	out.Topology.Levels = slices.Clone(a.Topology.Levels)
 	return &out
 }
 
@@ -48,12 +54,42 @@ func (a *GangArgs) setDefaults() {
 		seconds := int32(DefaultScheduleTimeoutSeconds)
 		a.ScheduleTimeoutSeconds = &seconds
 	}
+	if a.Topology.Preset == "" && len(a.Topology.Levels) == 0 {
+		a.Topology.Preset = DefaultPreset
+	}
 }
 
 // Validate names the field that is wrong.
 func (a *GangArgs) Validate() error {
 	if seconds := *a.ScheduleTimeoutSeconds; seconds < 1 {
 		return field.Invalid(field.NewPath("scheduleTimeoutSeconds"), seconds, "must be at least 1")
+	}
+	return a.Topology.validate(field.NewPath("topology"))
+}
+
+func (t *Topology) validate(path *field.Path) error {
+	if t.Preset != "" {
+		if _, ok := presets[t.Preset]; !ok {
+			return field.NotSupported(path.Child("preset"), t.Preset, Presets())
+		}
+		if len(t.Levels) > 0 {
+			return field.Forbidden(path.Child("levels"), "there is a preset already")
+		}
+	}
+	names, labels := map[string]bool{}, map[string]bool{}
+	for i, level := range t.Levels {
+		path := path.Child("levels").Index(i)
+		switch {
+		case level.Name == "" || isNode(level.Name) || strings.Contains(level.Name, "/"):
+			return field.Invalid(path.Child("name"), level.Name, "must be a word of your own for the level, other than node and host")
+		case names[level.Name]:
+			return field.Duplicate(path.Child("name"), level.Name)
+		case len(validation.IsQualifiedName(level.NodeLabel)) > 0:
+			return field.Invalid(path.Child("nodeLabel"), level.NodeLabel, "must be the key of a node label")
+		case labels[level.NodeLabel]:
+			return field.Duplicate(path.Child("nodeLabel"), level.NodeLabel)
+		}
+		names[level.Name], labels[level.NodeLabel] = true, true
 	}
 	return nil
 }

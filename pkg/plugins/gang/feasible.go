@@ -27,6 +27,9 @@ func placementFeasible(placement fwk.PlacementCycleState, info fwk.PodGroupInfo,
 	need := minCount(info)
 	t, isTried := tryOf(placement.GetPodGroupSchedulingCycle())
 	if isTried {
+		if t.hasPlan { // better placements come first
+			return fwk.NewStatus(fwk.Unschedulable, "a placement before this one holds the gang")
+		}
 		t.reached = max(t.reached, progress.Scheduled)
 	}
 	if progress.Scheduled+progress.Remaining < need {
@@ -35,7 +38,7 @@ func placementFeasible(placement fwk.PlacementCycleState, info fwk.PodGroupInfo,
 	if progress.Scheduled < need {
 		return fwk.NewStatus(fwk.Wait, fmt.Sprintf("%d of %d members fit so far", progress.Scheduled, need))
 	}
-	if !isTried || len(t.perRole) == 0 {
+	if !isTried {
 		return nil
 	}
 	roles := rolesIn(placement)
@@ -44,5 +47,6 @@ func placementFeasible(placement fwk.PlacementCycleState, info fwk.PodGroupInfo,
 			return fwk.NewStatus(fwk.Wait, fmt.Sprintf("%d of %d members of role %q fit so far", roles[role], t.perRole[role], role))
 		}
 	}
+	t.hasPlan = progress.Remaining == 0
 	return nil
 }

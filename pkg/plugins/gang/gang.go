@@ -6,7 +6,8 @@
 //
 //	Sort.Less              half-started gangs first (after a crash), then by priority, then by age
 //	PreEnqueue             a gang is tried once it can be complete; what it lacks is known to the account
-//	GeneratePlacements     refuses what cannot fit, before any member is tried
+//	GeneratePlacements     plans the whole gang, or refuses it, before any member is tried
+//	PreFilter, Filter      hold each member to the node of the plan
 //	Reserve, Unreserve     count the roles placed in this try; give back a gang that waits in Permit when one of it goes
 //	placementFeasible      enough members, and enough of each role (see [Profile])
 //	PodGroupPostFilter     says why a gang that was tried did not fit
@@ -14,7 +15,7 @@
 //
 // Invariants: no member goes to binding unless the quorum of its gang is reserved; nothing panics outward.
 // Cost: constant per member in every method but GeneratePlacements and PodGroupPostFilter, which are called once per try
-// of a gang and look at each node once per class of equal members.
+// of a gang: a plan costs what package placement says, and one look of the framework's filters at each node of the plan.
 package gang
 
 import (
@@ -25,12 +26,12 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/topologyaware"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/placement"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
 )
 
 // Name is the plugin's name in profiles and pluginConfig.
@@ -38,11 +39,16 @@ const Name = "Gang"
 
 // Gang is the plugin; one instance per profile.
 type Gang struct {
-	handle         fwk.Handle
-	account        Account
-	permitTimeout  time.Duration
-	waiting        waitingMembers
-	nativeTopology *topologyaware.TopologyPlacement
+	handle        fwk.Handle
+	account       Account
+	permitTimeout time.Duration
+	waiting       waitingMembers
+
+	// What follows belongs to the scheduling loop's goroutine.
+	solver   placement.Solver
+	levels   levels
+	clusters map[string]*cluster.Cluster // by the levels that they know; "" is the configured ones
+	unsure   map[gang.Key]bool           // gangs whose plan the filters turned away once members were placed by it
 }
 
 var (
@@ -76,16 +82,13 @@ func Factory(account Account) frameworkruntime.PluginFactory {
 		if err != nil {
 			return nil, err
 		}
-		// Until the solver knows native constraints, the core's own generator serves them.
-		topology, err := topologyaware.New(ctx, nil, handle, feature.Features{})
-		if err != nil {
-			return nil, fmt.Errorf("build %s: %w", topologyaware.Name, err)
-		}
 		return &Gang{
-			handle:         handle,
-			account:        account,
-			permitTimeout:  time.Duration(*args.ScheduleTimeoutSeconds) * time.Second,
-			nativeTopology: topology,
+			handle:        handle,
+			account:       account,
+			permitTimeout: time.Duration(*args.ScheduleTimeoutSeconds) * time.Second,
+			levels:        args.Topology.clusterLevels(),
+			clusters:      map[string]*cluster.Cluster{},
+			unsure:        map[gang.Key]bool{},
 		}, nil
 	}
 }

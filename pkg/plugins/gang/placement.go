@@ -8,24 +8,26 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
 )
 
 // try is what the plugin remembers of one try to place a gang. The scheduler works on one gang at a time, in one goroutine.
 type try struct {
-	classes  []class
-	need     int64          // members that must be placed in this try
-	perRole  map[string]int // members of a role that must be placed in this try
-	topology string         // the node label that a native constraint names, "" for none
-	reached  int            // the most members that were placed at once
-	refused  gang.Waiting
-	isEarly  bool // the queue handed over fewer members than must be placed: the others are on their way to it
+	key     gang.Key
+	demand  ledger.Demand
+	classes []class
+	need    int            // members that must be placed in this try
+	perRole map[string]int // members of a role that must be placed in this try
+	plan    plan           // nil if the framework's filters and scores choose the nodes
+	hasPlan bool           // a placement of this try holds the gang: those after it are not looked at
+	reached int            // the most members that were placed at once
+	refused gang.Waiting
+	isEarly bool // the queue handed over fewer members than must be placed: the others are on their way to it
 }
 
 // Clone implements fwk.StateData. The framework clones states for simulations, which share the try.
@@ -55,42 +57,41 @@ func tryOf(state reader) (*try, bool) {
 	return t, ok
 }
 
-// GeneratePlacements is called once per try, before any member is looked at. It refuses a gang that cannot fit by its sums;
-// what passes is offered all nodes, or one placement per domain where a native constraint asks for it.
+// GeneratePlacements is called once per try, before any member is looked at. It plans the whole gang at once, and returns the
+// plan's nodes as the only placement; or it refuses the gang, and no member is looked at.
 func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, parent *fwk.Placement) (*fwk.GeneratePlacementsResult, *fwk.Status) {
-	key := gang.KeyOf(info.GetNamespace(), info.GetName())
-	demand, ok := g.account.Demand(key)
-	if !ok {
+	t, status := g.newTry(info)
+	if !status.IsSuccess() {
+		return nil, status
+	}
+	state.Write(tryKey, t)
+	if t.isEarly {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	placements := g.plan(ctx, t, info, parent.Nodes)
+	if t.refused != (gang.Waiting{}) {
+		return nil, fwk.NewStatus(fwk.Unschedulable) // PodGroupPostFilter, which comes next, says why
+	}
+	return &fwk.GeneratePlacementsResult{Placements: placements}, nil
+}
+
+// newTry takes stock of what the gang still needs.
+func (g *Gang) newTry(info fwk.PodGroupInfo) (*try, *fwk.Status) {
+	t := &try{key: gang.KeyOf(info.GetNamespace(), info.GetName())}
+	var ok bool
+	if t.demand, ok = g.account.Demand(t.key); !ok {
 		return nil, fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("%s: the PodGroup was deleted", gang.GangNotFound))
 	}
 	scheduled, err := g.scheduledPods(info)
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}
-	t := &try{classes: classesOf(info.GetUnscheduledPods()), need: int64(max(1, minCount(info)-len(scheduled)))}
-	if constraints := info.GetPodGroup().Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {
-		t.topology = constraints.Topology[0].Key
+	t.need = max(1, minCount(info)-len(scheduled))
+	if len(t.demand.Group.MinPerRole) > 0 {
+		t.perRole = g.openRoles(t.key, t.demand.Group.MinPerRole, t.demand.SucceededPerRole, scheduled)
 	}
-	if len(demand.Group.MinPerRole) > 0 {
-		t.perRole = g.openRoles(key, demand.Group.MinPerRole, demand.SucceededPerRole, scheduled)
-	}
-	t.isEarly = int64(len(info.GetUnscheduledPods())) < t.need
-	state.Write(tryKey, t)
-	if t.isEarly {
-		return nil, fwk.NewStatus(fwk.Unschedulable)
-	}
-
-	logger := klog.FromContext(ctx)
-	if len(scheduled) == 0 && !demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
-		t.refused = shortOfMinResources(demand.Group.MinResources, parent.Nodes)
-	}
-	if t.refused == (gang.Waiting{}) {
-		t.refused = refusal(logger, t.classes, t.need, parent.Nodes)
-	}
-	if t.refused != (gang.Waiting{}) {
-		return nil, fwk.NewStatus(fwk.Unschedulable) // PodGroupPostFilter, which comes next, says why
-	}
-	return g.nativeTopology.GeneratePlacements(ctx, state, info, parent)
+	t.isEarly = len(info.GetUnscheduledPods()) < t.need
+	return t, nil
 }
 
 func minCount(info fwk.PodGroupInfo) int {
@@ -163,6 +164,7 @@ func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleSt
 		}
 		if why = t.refused; why == (gang.Waiting{}) {
 			why = g.explain(ctx, t)
+			g.doubt(t)
 		}
 	}
 	// The core's plugin for devices comes next. It takes it for an error if it saw no member in this try: none was tried, or
@@ -175,8 +177,23 @@ func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleSt
 	return nil, fwk.NewStatus(code, why.String())
 }
 
-// explain finds out why a gang that fits by its sums found no place: nodes that no member may use, or members that take
-// each other's room.
+// maxUnsure bounds the gangs that are remembered for their plan's failure.
+const maxUnsure = 1000
+
+// doubt remembers that members got into each other's way in a manner that the solver does not see: next time the framework
+// finds their places one by one.
+func (g *Gang) doubt(t *try) {
+	if t.plan == nil {
+		return
+	}
+	if len(g.unsure) >= maxUnsure {
+		clear(g.unsure)
+	}
+	g.unsure[t.key] = true
+}
+
+// explain finds out why a gang that fits as far as the solver knows found no place: nodes that no member may use, or members
+// that take from each other what the solver does not see.
 func (g *Gang) explain(ctx context.Context, t *try) gang.Waiting {
 	nodes, err := g.handle.SnapshotSharedLister().NodeInfos().List()
 	if err != nil {
@@ -184,30 +201,23 @@ func (g *Gang) explain(ctx context.Context, t *try) gang.Waiting {
 	}
 	fewest := len(nodes)
 	for _, c := range t.classes {
-		feasible, reasons := g.feasible(ctx, c.pod, nodes)
+		feasible, reasons := g.feasible(ctx, c.pod(), nodes)
 		if feasible == 0 {
-			return gang.Waiting{Reason: gang.NodesRejected, Sentence: fmt.Sprintf("no node admits %s: %s", plural(c.count, "member"), counted(reasons))}
+			return gang.Waiting{Reason: gang.NodesRejected, Sentence: fmt.Sprintf("no node admits %s: %s", plural(len(c.members), "member"), counted(reasons))}
 		}
 		fewest = min(fewest, feasible)
 	}
-	if t.topology != "" {
-		return gang.Waiting{Reason: gang.TopologyTooNarrow, Sentence: fmt.Sprintf("no domain of %s holds the gang", t.topology)}
+	if level := t.demand.Wish.Required; level != (gang.Level{}) {
+		return gang.Waiting{Reason: gang.TopologyTooNarrow, Sentence: fmt.Sprintf("no domain holds the gang: %s", level.Source)}
 	}
 	return gang.Waiting{Reason: gang.Fragmented, Sentence: fmt.Sprintf("%d members fit together, %d more must; alone each fits on %s",
-		t.reached, max(1, int(t.need)-t.reached), plural(int64(fewest), "node"))}
+		t.reached, max(1, t.need-t.reached), plural(fewest, "node"))}
 }
-
-// preFilterRunner is the part of framework.Framework that a fwk.Handle leaves out; the framework hands out itself.
-type preFilterRunner interface {
-	RunPreFilterPlugins(ctx context.Context, state fwk.CycleState, pod *v1.Pod) (*fwk.PreFilterResult, *fwk.Status, sets.Set[string])
-}
-
-var _ preFilterRunner = framework.Framework(nil)
 
 // feasible runs the profile's own filters for one pod over all nodes.
 func (g *Gang) feasible(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo) (count int, reasons map[string]int) {
 	reasons = map[string]int{}
-	runner, ok := g.handle.(preFilterRunner)
+	runner, ok := g.handle.(filterRunner)
 	if !ok {
 		return len(nodes), reasons
 	}
@@ -222,7 +232,7 @@ func (g *Gang) feasible(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo) 
 			reasons["not selected"]++
 			continue
 		}
-		if status := g.handle.RunFilterPlugins(ctx, state, pod, node); status.IsSuccess() {
+		if status := runner.RunFilterPluginsWithNominatedPods(ctx, state, pod, node); status.IsSuccess() {
 			count++
 		} else {
 			reasons[status.Message()]++

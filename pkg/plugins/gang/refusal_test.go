@@ -12,6 +12,8 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
 )
 
 // list writes resources as manifests do: "cpu=4 nvidia.com/gpu=8".
@@ -70,6 +72,8 @@ func podsWith(count int, requests v1.ResourceList, mutations ...func(*v1.Pod)) [
 	return pods
 }
 
+func noRole(*v1.Pod) string { return "" }
+
 func gpus(n string) v1.ResourceList { return list("nvidia.com/gpu", n) }
 
 func selecting(key, value string) func(*v1.Pod) {
@@ -89,7 +93,7 @@ func cordonedNode(name string) fwk.NodeInfo {
 func TestWhatSumsSayOfAGang(t *testing.T) {
 	for name, c := range map[string]struct {
 		pods  []*v1.Pod
-		need  int64
+		need  int
 		nodes []fwk.NodeInfo
 		want  string // "" if nothing speaks against the gang
 	}{
@@ -119,7 +123,10 @@ func TestWhatSumsSayOfAGang(t *testing.T) {
 		"no nodes at all": {podsWith(1, gpus("1")), 1, nil, "NodesRejected: no node admits 1 member"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			why := refusal(klog.Background(), classesOf(c.pods), c.need, c.nodes)
+			clu := cluster.New(nil)
+			clu.Update(c.nodes)
+			g := &Gang{}
+			_, why := g.solve(t.Context(), newProblem(klog.Background(), clu, classesOf(c.pods, noRole), c.need, nil))
 			if c.want == "" {
 				require.Zero(t, why)
 				return
@@ -132,9 +139,9 @@ func TestWhatSumsSayOfAGang(t *testing.T) {
 func TestMembersOfOneTemplateAreOneClass(t *testing.T) {
 	pods := append(podsWith(5, gpus("8")), podsWith(3, gpus("4"))...)
 	pods = append(pods, podsWith(2, gpus("8"), selecting("pool", "a"))...)
-	classes := classesOf(append(pods, podsWith(1, gpus("8"))...))
+	classes := classesOf(append(pods, podsWith(1, gpus("8"))...), noRole)
 	require.Len(t, classes, 3)
-	require.Equal(t, []int64{6, 3, 2}, []int64{classes[0].count, classes[1].count, classes[2].count})
+	require.Equal(t, []int{6, 3, 2}, []int{len(classes[0].members), len(classes[1].members), len(classes[2].members)})
 }
 
 func TestMinResourcesAreCheckedAgainstTheCluster(t *testing.T) {
@@ -148,7 +155,9 @@ func TestMinResourcesAreCheckedAgainstTheCluster(t *testing.T) {
 		"more than there is":   {list("cpu", "129"), "InsufficientResources: minResources asks for 129 cpu, all nodes together have 128"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			why := shortOfMinResources(c.want, gpuNodes(8, 4))
+			nodes, clu := gpuNodes(8, 4), cluster.New(nil)
+			clu.Update(nodes)
+			why := shortOfMinResources(c.want, clu, nodes)
 			if c.says == "" {
 				require.Zero(t, why)
 				return
@@ -163,6 +172,6 @@ func TestGPUsAreKnownByTheirNames(t *testing.T) {
 		"nvidia.com/gpu": true, "amd.com/gpu": true, "nvidia.com/gpu.shared": true, "nvidia.com/mig-1g.10gb": true,
 		"cpu": false, "memory": false, "example.com/fpga": false, "gpu": false,
 	} {
-		require.Equal(t, want, isGPU(name), name)
+		require.Equal(t, want, cluster.IsGPU(name), name)
 	}
 }

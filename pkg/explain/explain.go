@@ -1,0 +1,208 @@
+// Package explain says in words why the solver found no place for a gang.
+//
+// Purpose: the one home of these sentences: they stand in conditions, events, logs and on the command line, and people write
+// alerts on them. Invariants: the same refusal gives the same sentence; a sentence names what is missing, how much there is,
+// and every node that was left out, by reason. The package knows no Kubernetes: how amounts are written is the caller's.
+// Cost: one pass over a refusal.
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+	"github.com/phalanx-scheduler/phalanx/pkg/placement"
+)
+
+// Explanation is a refusal as people and programs read it.
+type Explanation struct {
+	// Kind is the sort of the refusal: see [placement.Kind].
+	Kind placement.Kind `json:"-"`
+	// Sentence says it all, without the reason, without a full stop.
+	Sentence string `json:"sentence"`
+	// Role is that of the members that are worst off, "" where a gang has one sort only.
+	Role string `json:"role,omitempty"`
+	// Need is how many members must be placed, Have how many slots there are for them.
+	Need int64 `json:"need"`
+	Have int64 `json:"have"`
+	// Resource is what is scarce, "" if it is not a resource; Free is how much of it is free, on so many nodes.
+	Resource  string `json:"resource,omitempty"`
+	Free      int64  `json:"free,omitempty"`
+	FreeNodes int    `json:"freeNodes,omitempty"`
+	// Level is the required level, Closest the path of its domain that comes closest, broadest first.
+	Level   string   `json:"level,omitempty"`
+	Closest []string `json:"closest,omitempty"`
+	// Admitted counts the nodes that admit the members, Excluded the others by reason; together they are all nodes.
+	Admitted int         `json:"admitted"`
+	Excluded []Exclusion `json:"excluded,omitempty"`
+}
+
+// Exclusion is so many nodes that do not admit the members.
+type Exclusion struct {
+	Reason string `json:"reason"`
+	Nodes  int    `json:"nodes"`
+}
+
+// Writer writes an amount of a resource as people do: "4Gi", "1500m", "8".
+type Writer func(resource string, amount int64) string
+
+// Refusal puts a refusal of a problem into words.
+func Refusal(f *fabric.Fabric, p placement.Problem, r *placement.Refusal, write Writer) Explanation {
+	c := p.Classes[r.Class]
+	e := Explanation{Kind: r.Kind, Role: c.Name, Need: r.Need, Have: r.Have, Admitted: r.Admitted}
+	for _, x := range r.Exclusions {
+		e.Excluded = append(e.Excluded, Exclusion(x))
+	}
+	slices.SortFunc(e.Excluded, func(a, b Exclusion) int { return cmp.Compare(a.Reason, b.Reason) })
+	w := words{f, p, c, r, write}
+	switch r.Kind {
+	case placement.Excluded:
+		e.Sentence = fmt.Sprintf("no node admits %s", w.members())
+	case placement.Insufficient:
+		e.Sentence = fmt.Sprintf("%s %s, %s", w.needing(), w.amount(r.Scarce, r.Need*asks(c, r.Scarce)), w.free())
+	case placement.Fragmented:
+		e.Sentence = fmt.Sprintf("%s %s each on one node, for which %s %s free, though %s %s %s free on %s",
+			w.needing(), w.amount(r.Scarce, asks(c, r.Scarce)), plural(r.Have, "slot"), areIs(r.Have),
+			write(f.ResourceName(r.Scarce), r.Free), f.ResourceName(r.Scarce), areIs(r.Free), plural(int64(r.FreeNodes), "node"))
+	case placement.TooNarrow:
+		e.Level, e.Closest = f.Tree().LevelName(r.Depth), f.Tree().Path(min(r.Depth, f.Tree().Depth()), w.domain())
+		e.Sentence = w.tooNarrow()
+	case placement.Apart:
+		e.Level = f.Tree().LevelName(r.Depth)
+		e.Sentence = fmt.Sprintf("the members fit class by class, but no way was found to fit all %d together%s", r.Need, w.where())
+	}
+	if r.Kind == placement.Insufficient || r.Kind == placement.Fragmented {
+		e.Resource, e.Free, e.FreeNodes = f.ResourceName(r.Scarce), r.Free, r.FreeNodes
+	}
+	e.Sentence += Exclusions(e.Excluded)
+	return e
+}
+
+// Exclusions writes "; 5 nodes excluded: 3 not selected, 2 tainted", "" for none.
+func Exclusions(excluded []Exclusion) string {
+	sum := 0
+	parts := make([]string, len(excluded))
+	for i, x := range excluded {
+		sum += x.Nodes
+		parts[i] = fmt.Sprintf("%d %s", x.Nodes, x.Reason)
+	}
+	if sum == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s excluded: %s", plural(int64(sum), "node"), strings.Join(parts, ", "))
+}
+
+// words is what the sentences are made of.
+type words struct {
+	f     *fabric.Fabric
+	p     placement.Problem
+	class placement.Class
+	r     *placement.Refusal
+	write Writer
+}
+
+func asks(c placement.Class, resource fabric.Resource) int64 {
+	for _, want := range c.Request {
+		if want.Resource == resource {
+			return want.Quantity
+		}
+	}
+	return 0
+}
+
+// members is "8 members", or `8 members of role "worker"`.
+func (w words) members() string {
+	out := plural(w.r.Need, "member")
+	if w.class.Name != "" {
+		out += fmt.Sprintf(" of role %q", w.class.Name)
+	}
+	return out
+}
+
+func (w words) needing() string {
+	if w.r.Need == 1 {
+		return w.members() + " needs"
+	}
+	return w.members() + " need"
+}
+
+// amount is "64 nvidia.com/gpu".
+func (w words) amount(resource fabric.Resource, amount int64) string {
+	name := w.f.ResourceName(resource)
+	return w.write(name, amount) + " " + name
+}
+
+// free is "40 are free on 6 nodes".
+func (w words) free() string {
+	return fmt.Sprintf("%s %s free on %s", w.write(w.f.ResourceName(w.r.Scarce), w.r.Free), areIs(w.r.Free), plural(int64(w.r.FreeNodes), "node"))
+}
+
+// slot is what one member takes, by the resource that comes first in its request.
+func (w words) slot() string {
+	if len(w.class.Request) == 0 {
+		return ""
+	}
+	return " of " + w.amount(w.class.Request[0].Resource, w.class.Request[0].Quantity)
+}
+
+func (w words) domain() int {
+	if tree := w.f.Tree(); w.r.Depth > tree.Depth() {
+		return tree.Of(tree.Depth(), w.r.Domain)
+	}
+	return w.r.Domain
+}
+
+// closest names the domain that comes closest: "rack S14 in P10".
+func (w words) closest() string {
+	tree := w.f.Tree()
+	name := tree.LevelName(w.r.Depth)
+	path := tree.Path(min(w.r.Depth, tree.Depth()), w.domain())
+	if w.r.Depth > tree.Depth() {
+		path = append(path, tree.Node(w.r.Domain))
+	}
+	if len(path) == 0 {
+		return "the " + name
+	}
+	slices.Reverse(path)
+	return name + " " + strings.Join(path, " in ")
+}
+
+// tooNarrow is "no rack has 16 slots of 8 nvidia.com/gpu; the best, rack S14 in P10, has 11".
+func (w words) tooNarrow() string {
+	level := w.f.Tree().LevelName(w.r.Depth)
+	if len(w.p.Beside) > 0 {
+		return fmt.Sprintf("the %s in which the gang's other members run, %s, has %s%s, %d must be there", level, w.closest(), plural(w.r.Have, "slot"), w.slot(), w.r.Need)
+	}
+	if size := int64(w.p.Slice.Size); size > 1 {
+		slices := fmt.Sprintf("%s of %s%s in one %s each", plural(w.r.Need/size, "slice"), plural(size, "slot"), w.slot(), w.f.Tree().LevelName(w.p.Slice.Depth))
+		if w.r.Depth == 0 {
+			return fmt.Sprintf("there is no room for %s; there is for %d", slices, w.r.Have/size)
+		}
+		return fmt.Sprintf("no %s has room for %s; the best, %s, has for %d", level, slices, w.closest(), w.r.Have/size)
+	}
+	return fmt.Sprintf("no %s has %s%s; the best, %s, has %d", level, plural(w.r.Need, "slot"), w.slot(), w.closest(), w.r.Have)
+}
+
+// where is " in one rack", "" for the cluster.
+func (w words) where() string {
+	if w.r.Depth == 0 {
+		return ""
+	}
+	return " in one " + w.f.Tree().LevelName(w.r.Depth)
+}
+
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func areIs(n int64) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}

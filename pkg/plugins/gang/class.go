@@ -1,0 +1,176 @@
+package gang
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	resourcehelper "k8s.io/component-helpers/resource"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
+)
+
+// class is a set of members that ask for the same and may go to the same nodes.
+type class struct {
+	role    string
+	members []*v1.Pod // by rank
+	request v1.ResourceList
+}
+
+// pod is any member: all are alike.
+func (c *class) pod() *v1.Pod { return c.members[0] }
+
+// hasGPUs is true if members ask for GPUs.
+func (c *class) hasGPUs() bool {
+	for name, q := range c.request {
+		if cluster.IsGPU(name) && !q.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// classesOf groups members, in the order of their first one. Members of one template follow each other, so that nearly every
+// pod is compared with one class only.
+func classesOf(pods []*v1.Pod, roleOf func(*v1.Pod) string) []class {
+	var classes []class
+	last := 0
+	for _, pod := range pods {
+		role := roleOf(pod)
+		isMine := func(c class) bool { return c.role == role && isAlike(c.members[0], pod) }
+		i := last
+		if i >= len(classes) || !isMine(classes[i]) {
+			i = slices.IndexFunc(classes, isMine)
+		}
+		if i < 0 {
+			i = len(classes)
+			classes = append(classes, class{role: role, request: resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})})
+		}
+		classes[i].members = append(classes[i].members, pod)
+		last = i
+	}
+	for i := range classes {
+		byRank(classes[i].members)
+	}
+	return classes
+}
+
+// byRank sorts members by rank; those without one come last, by name.
+func byRank(pods []*v1.Pod) {
+	type ranked struct {
+		pod     *v1.Pod
+		rank    int
+		hasRank bool
+	}
+	order := make([]ranked, len(pods))
+	for i, pod := range pods {
+		rank, ok := gang.Rank(pod)
+		order[i] = ranked{pod, rank, ok}
+	}
+	slices.SortStableFunc(order, func(a, b ranked) int {
+		switch {
+		case a.hasRank != b.hasRank:
+			return cmp.Compare(boolToInt(b.hasRank), boolToInt(a.hasRank))
+		case a.hasRank && a.rank != b.rank:
+			return cmp.Compare(a.rank, b.rank)
+		}
+		return strings.Compare(a.pod.Name, b.pod.Name)
+	})
+	for i := range order {
+		pods[i] = order[i].pod
+	}
+}
+
+func boolToInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// isAlike is true for pods that are equal in all that decides on which nodes they fit.
+func isAlike(a, b *v1.Pod) bool {
+	return a.Spec.NodeName == b.Spec.NodeName &&
+		slices.EqualFunc(a.Spec.Containers, b.Spec.Containers, sameContainer) &&
+		slices.EqualFunc(a.Spec.InitContainers, b.Spec.InitContainers, sameContainer) &&
+		sameResources(a.Spec.Overhead, b.Spec.Overhead) &&
+		maps.Equal(a.Spec.NodeSelector, b.Spec.NodeSelector) &&
+		sameOrDeepEqual(a.Spec.Resources, b.Spec.Resources) &&
+		sameOrDeepEqual(a.Spec.Affinity, b.Spec.Affinity) &&
+		equality.Semantic.DeepEqual(a.Spec.Tolerations, b.Spec.Tolerations)
+}
+
+// sameContainer is written out where reflection would take most of the time of a large gang's try.
+func sameContainer(a, b v1.Container) bool {
+	return sameResources(a.Resources.Requests, b.Resources.Requests) &&
+		sameResources(a.Resources.Limits, b.Resources.Limits) &&
+		sameOrDeepEqual(a.RestartPolicy, b.RestartPolicy) &&
+		slices.EqualFunc(a.Ports, b.Ports, func(x, y v1.ContainerPort) bool {
+			return x.HostPort == y.HostPort && (x.HostPort == 0 || x == y)
+		})
+}
+
+func sameResources(a, b v1.ResourceList) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for name, q := range a {
+		if other, ok := b[name]; !ok || q.Cmp(other) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func sameOrDeepEqual[T any](a, b *T) bool {
+	return a == nil && b == nil || a != nil && b != nil && equality.Semantic.DeepEqual(a, b)
+}
+
+// isInterdependent is true for members that the framework's filters judge by where other pods stand, their siblings among
+// them, or by what each has for itself. What such members take from each other the solver does not see.
+func isInterdependent(classes []class) bool {
+	for _, c := range classes {
+		if dependsOnOthers(c.pod()) || slices.ContainsFunc(c.members, func(pod *v1.Pod) bool { return !sameClaims(pod, c.pod()) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func dependsOnOthers(pod *v1.Pod) bool {
+	spec := &pod.Spec
+	if a := spec.Affinity; a != nil {
+		if a.PodAffinity != nil && len(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 ||
+			a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+			return true
+		}
+	}
+	return len(spec.ResourceClaims) > 0 ||
+		slices.ContainsFunc(spec.TopologySpreadConstraints, func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.DoNotSchedule }) ||
+		slices.ContainsFunc(spec.Containers, hasHostPort) || slices.ContainsFunc(spec.InitContainers, hasHostPort)
+}
+
+// sameClaims is true for pods that mount the same claims: what one may mount on a node, so may the other.
+func sameClaims(a, b *v1.Pod) bool {
+	if len(a.Spec.Volumes) != len(b.Spec.Volumes) {
+		return false
+	}
+	for i := range a.Spec.Volumes {
+		x, y := &a.Spec.Volumes[i], &b.Spec.Volumes[i]
+		if x.Ephemeral != nil || y.Ephemeral != nil {
+			return false // a claim of each pod's own
+		}
+		if !sameOrDeepEqual(x.PersistentVolumeClaim, y.PersistentVolumeClaim) {
+			return false
+		}
+	}
+	return true
+}
+
+func hasHostPort(c v1.Container) bool {
+	return slices.ContainsFunc(c.Ports, func(p v1.ContainerPort) bool { return p.HostPort > 0 })
+}

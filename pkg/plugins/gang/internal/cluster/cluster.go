@@ -1,0 +1,203 @@
+// Package cluster keeps a picture of the scheduler's snapshot for the solver: a [fabric.Fabric], and which nodes admit whom.
+//
+// Purpose: the one place where Kubernetes' nodes become numbers. Invariants: it belongs to the scheduling loop's goroutine;
+// the picture is that of the last [Cluster.Update]. A level that no node carries a label of is left out, so that a list of
+// levels may name more than a cluster has.
+// Cost: an update looks at each node's generation and reads again those that changed; a node that comes, goes or moves
+// costs a walk over all of them.
+package cluster
+
+import (
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+)
+
+// Level is a topology level: what it is called, and the node label whose value names a node's domain.
+type Level struct{ Name, NodeLabel string }
+
+// Cluster is the picture. Build it with [New].
+type Cluster struct {
+	configured []Level
+	labelled   []int   // by configured level: how many nodes carry its label
+	levels     []Level // those that any node carries
+
+	fabric *fabric.Fabric
+	tree   *fabric.Tree
+	listed []*node // as the snapshot lists them
+	nodes  map[string]*node
+	infos  []fwk.NodeInfo // by number; nil after a change of the tree
+	round  int
+
+	admissions map[string]*admission
+	objects    []int32 // numbers of nodes whose object changed since the tree was built
+	uses       int
+	helped     int
+}
+
+// node is what was read of one node.
+type node struct {
+	info       fwk.NodeInfo
+	object     *v1.Node
+	generation int64
+	free       []int64
+	round      int
+}
+
+// New returns the picture of an empty cluster with these levels, broadest first.
+func New(levels []Level) *Cluster {
+	empty := fabric.New()
+	return &Cluster{
+		configured: levels, labelled: make([]int, len(levels)),
+		fabric: empty, tree: empty.Tree(), nodes: map[string]*node{}, admissions: map[string]*admission{},
+	}
+}
+
+// Update brings the picture up to date with the snapshot's nodes.
+func (c *Cluster) Update(infos []fwk.NodeInfo) {
+	isSameList := len(infos) == len(c.listed)
+	for i, info := range infos {
+		if i < len(c.listed) && c.listed[i].info == info {
+			if n := c.listed[i]; n.generation != info.GetGeneration() {
+				c.read(n, info)
+			}
+			continue
+		}
+		isSameList = false
+	}
+	if !isSameList {
+		c.list(infos)
+	}
+	if levels := c.present(); !slices.Equal(levels, c.levels) {
+		c.rebuild(levels)
+	}
+	if tree := c.fabric.Tree(); tree != c.tree {
+		c.tree, c.infos = tree, nil
+		c.objects = c.objects[:0]
+		clear(c.admissions)
+	}
+}
+
+// list reads a list that is not the one before.
+func (c *Cluster) list(infos []fwk.NodeInfo) {
+	c.round++
+	c.listed, c.infos = c.listed[:0], nil
+	for _, info := range infos {
+		n, isKnown := c.nodes[info.Node().Name]
+		if !isKnown {
+			n = &node{}
+			c.nodes[info.Node().Name] = n
+		}
+		if n.info != info || n.generation != info.GetGeneration() {
+			c.read(n, info)
+		}
+		n.round = c.round
+		c.listed = append(c.listed, n)
+	}
+	for name, n := range c.nodes {
+		if n.round != c.round {
+			c.count(n.object, -1)
+			c.fabric.Remove(name)
+			delete(c.nodes, name)
+		}
+	}
+}
+
+// read takes in what changed of a node.
+func (c *Cluster) read(n *node, info fwk.NodeInfo) {
+	before, object := *n, info.Node()
+	n.info, n.generation, n.object = info, info.GetGeneration(), object
+	n.free = c.free(info)
+	if object != before.object {
+		if before.object != nil {
+			c.count(before.object, -1)
+		}
+		c.count(object, 1)
+		c.helped++
+		if number, ok := c.tree.Number(object.Name); ok { // else the tree changes
+			c.objects = append(c.objects, int32(number))
+		}
+	} else if isMore(n.free, before.free) {
+		c.helped++
+	}
+	c.set(n)
+}
+
+func (c *Cluster) set(n *node) {
+	domains := make([]string, len(c.levels))
+	for i, level := range c.levels {
+		domains[i] = n.object.Labels[level.NodeLabel]
+	}
+	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: domains, Free: n.free, IsWhole: isWhole(n.info)})
+}
+
+// isMore is true if there is more of anything than before.
+func isMore(free, before []int64) bool {
+	for i, have := range free {
+		had := int64(0)
+		if i < len(before) {
+			had = before[i]
+		}
+		if have > had {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Cluster) count(object *v1.Node, by int) {
+	for i, level := range c.configured {
+		if object.Labels[level.NodeLabel] != "" {
+			c.labelled[i] += by
+		}
+	}
+}
+
+// present returns the levels that any node carries.
+func (c *Cluster) present() []Level {
+	levels := make([]Level, 0, len(c.configured))
+	for i, level := range c.configured {
+		if c.labelled[i] > 0 {
+			levels = append(levels, level)
+		}
+	}
+	return levels
+}
+
+// rebuild starts the fabric anew with other levels.
+func (c *Cluster) rebuild(levels []Level) {
+	c.levels = levels
+	names := make([]string, len(levels))
+	for i, level := range levels {
+		names[i] = level.Name
+	}
+	c.fabric = fabric.New(names...)
+	for _, n := range c.listed {
+		n.free = c.free(n.info)
+		c.set(n)
+	}
+}
+
+// Fabric returns the picture, to be read until the next update.
+func (c *Cluster) Fabric() *fabric.Fabric { return c.fabric }
+
+// Levels returns the levels of the fabric, broadest first.
+func (c *Cluster) Levels() []Level { return c.levels }
+
+// Helped changes when something happened that can give a place to whom there was none for: a node came, changed or has more
+// of something.
+func (c *Cluster) Helped() int { return c.helped }
+
+// Info returns what the snapshot knows of a node.
+func (c *Cluster) Info(number int) fwk.NodeInfo {
+	if c.infos == nil {
+		c.infos = make([]fwk.NodeInfo, c.tree.Len())
+		for i := range c.infos {
+			c.infos[i] = c.nodes[c.tree.Node(i)].info
+		}
+	}
+	return c.infos[number]
+}

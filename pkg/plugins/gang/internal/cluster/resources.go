@@ -1,0 +1,97 @@
+package cluster
+
+import (
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+)
+
+// AmountOf counts a resource as the fabric does: thousandths of a CPU, bytes, or pieces.
+func AmountOf(name v1.ResourceName, q resource.Quantity) int64 {
+	if name == v1.ResourceCPU {
+		return q.MilliValue()
+	}
+	return q.Value()
+}
+
+// Request makes a request of one pod's resources: one slot among a node's pods is part of it. GPUs come first, since they are
+// what people count, then the others by name.
+func (c *Cluster) Request(list v1.ResourceList) fabric.Request {
+	names := make([]v1.ResourceName, 0, len(list)+1)
+	for name := range list {
+		if name != v1.ResourcePods {
+			names = append(names, name)
+		}
+	}
+	names = append(names, v1.ResourcePods)
+	slices.SortFunc(names, compareResources)
+	request := make(fabric.Request, 0, len(names))
+	for _, name := range names {
+		quantity := int64(1)
+		if name != v1.ResourcePods {
+			quantity = AmountOf(name, list[name])
+		}
+		if quantity > 0 {
+			request = append(request, fabric.Amount{Resource: c.fabric.Resource(string(name)), Quantity: quantity})
+		}
+	}
+	return request
+}
+
+func compareResources(a, b v1.ResourceName) int {
+	if x, y := IsGPU(a), IsGPU(b); x != y {
+		if x {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(string(a), string(b))
+}
+
+// IsGPU knows GPUs by the names of their resources: nvidia.com/gpu, amd.com/gpu, nvidia.com/gpu.shared, nvidia.com/mig-1g.10gb.
+func IsGPU(name v1.ResourceName) bool {
+	_, kind, ok := strings.Cut(string(name), "/")
+	return ok && (kind == "gpu" || strings.HasPrefix(kind, "gpu.") || strings.HasPrefix(kind, "mig-"))
+}
+
+// free returns what a node has left, by the fabric's numbers.
+func (c *Cluster) free(info fwk.NodeInfo) []int64 {
+	have, used := info.GetAllocatable(), info.GetRequested()
+	var free []int64
+	set := func(name v1.ResourceName, amount int64) {
+		r := c.fabric.Resource(string(name))
+		for len(free) <= int(r) {
+			free = append(free, 0)
+		}
+		free[r] = amount
+	}
+	set(v1.ResourceCPU, have.GetMilliCPU()-used.GetMilliCPU())
+	set(v1.ResourceMemory, have.GetMemory()-used.GetMemory())
+	set(v1.ResourceEphemeralStorage, have.GetEphemeralStorage()-used.GetEphemeralStorage())
+	set(v1.ResourcePods, int64(have.GetAllowedPodNumber()-len(info.GetPods())))
+	taken := used.GetScalarResources()
+	for name, amount := range have.GetScalarResources() {
+		set(name, amount-taken[name])
+	}
+	return free
+}
+
+// isWhole is true for a node none of whose GPUs is taken; where it has none, for one that no pod runs on.
+func isWhole(info fwk.NodeInfo) bool {
+	hasGPUs := false
+	taken := info.GetRequested().GetScalarResources()
+	for name, amount := range info.GetAllocatable().GetScalarResources() {
+		if IsGPU(name) && amount > 0 {
+			hasGPUs = true
+			if taken[name] > 0 {
+				return false
+			}
+		}
+	}
+	return hasGPUs || len(info.GetPods()) == 0
+}

@@ -1,0 +1,167 @@
+package gang
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
+)
+
+// Level is a topology level in [GangArgs].
+type Level struct {
+	// Name is what the level is called in wishes and in sentences: "rack".
+	Name string `json:"name"`
+	// NodeLabel is the key of the node label whose value names a node's domain at this level.
+	NodeLabel string `json:"nodeLabel"`
+}
+
+// Topology is the fabric's levels in [GangArgs]: a preset, or levels.
+type Topology struct {
+	// Preset names a list of levels that is built in: see [Presets]. "auto" if nothing is said.
+	Preset string `json:"preset,omitempty"`
+	// Levels are the levels, broadest first. A level whose label no node carries does not exist.
+	Levels []Level `json:"levels,omitempty"`
+}
+
+// DefaultPreset serves where nothing is said.
+const DefaultPreset = "auto"
+
+// presets are the node labels by which the field writes a fabric down, broadest level first.
+var presets = map[string][]Level{
+	"zone": {{"zone", v1.LabelTopologyZone}},
+	"topograph": {
+		{"tier-2", "fabric.topograph.run/tier-2"}, {"tier-1", "fabric.topograph.run/tier-1"}, {"tier-0", "fabric.topograph.run/tier-0"},
+		{"accelerator-domain", "accelerator.topograph.run/domain"}, {"accelerator-sub-domain", "accelerator.topograph.run/sub-domain"},
+	},
+	"nvidia-block": {
+		{"datacenter", "network.topology.nvidia.com/datacenter"}, {"spine", "network.topology.nvidia.com/spine"},
+		{"block", "network.topology.nvidia.com/block"}, {"accelerator", "network.topology.nvidia.com/accelerator"},
+	},
+	"nvidia-leaf": {
+		{"core", "network.topology.nvidia.com/core"}, {"spine", "network.topology.nvidia.com/spine"},
+		{"leaf", "network.topology.nvidia.com/leaf"}, {"accelerator", "network.topology.nvidia.com/accelerator"},
+	},
+	"aws": {
+		{"network-layer-1", "topology.k8s.aws/network-node-layer-1"}, {"network-layer-2", "topology.k8s.aws/network-node-layer-2"},
+		{"network-layer-3", "topology.k8s.aws/network-node-layer-3"},
+	},
+	"gke": {
+		{"block", "cloud.google.com/gce-topology-block"}, {"sub-block", "cloud.google.com/gce-topology-subblock"},
+		{"host", "cloud.google.com/gce-topology-host"},
+	},
+	"oci":    {{"network-block", "oci.oraclecloud.com/host.network_block_id"}, {"rack", "oci.oraclecloud.com/host.rack_id"}},
+	"nvlink": {{"nvlink-clique", "nvidia.com/gpu.clique"}},
+}
+
+func init() {
+	// auto is all of them: a cluster carries the labels of one provider, and levels that no node carries do not exist.
+	var auto []Level
+	for _, name := range []string{"zone", "nvidia-block", "nvidia-leaf", "topograph", "aws", "gke", "oci", "nvlink"} {
+		for _, level := range presets[name] {
+			if !slices.Contains(auto, level) {
+				auto = append(auto, level)
+			}
+		}
+	}
+	presets[DefaultPreset] = auto
+}
+
+// Presets returns the names of the built-in lists of levels, in order.
+func Presets() []string {
+	names := make([]string, 0, len(presets))
+	for name := range presets {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// clusterLevels returns the levels that arguments ask for.
+func (t Topology) clusterLevels() []cluster.Level {
+	levels := t.Levels
+	if len(levels) == 0 {
+		levels = presets[t.Preset]
+	}
+	out := make([]cluster.Level, len(levels))
+	for i, level := range levels {
+		out[i] = cluster.Level(level)
+	}
+	return out
+}
+
+// levels finds levels by the words in which gangs ask for them.
+type levels []cluster.Level
+
+// named returns a configured level by its name or its label.
+func (l levels) named(name string) (cluster.Level, bool) {
+	i := slices.IndexFunc(l, func(level cluster.Level) bool { return level.Name == name || level.NodeLabel == name })
+	if i < 0 {
+		return cluster.Level{}, false
+	}
+	return l[i], true
+}
+
+// isNode is true for the words that mean a single node.
+func isNode(name string) bool { return name == v1.LabelHostname || name == "node" || name == "host" }
+
+// foreign returns the node labels that a wish asks for and that are no configured level, in the order broad to narrow that
+// the wish itself implies.
+func (l levels) foreign(w gang.Wish) []cluster.Level {
+	var out []cluster.Level
+	for _, level := range []gang.Level{w.Required, w.Preferred, w.Slice} {
+		if _, isKnown := l.named(level.Name); isKnown || isNode(level.Name) || !strings.Contains(level.Name, "/") {
+			continue
+		}
+		if found := (cluster.Level{Name: level.Name, NodeLabel: level.Name}); !slices.Contains(out, found) {
+			out = append(out, found)
+		}
+	}
+	return out
+}
+
+// of returns the levels that a wish names, broadest first: those that a picture for foreign labels has.
+func (l levels) of(w gang.Wish) []cluster.Level {
+	var out []cluster.Level
+	for _, level := range []gang.Level{w.Required, w.Preferred, w.Slice} {
+		found, isKnown := l.named(level.Name)
+		if !isKnown {
+			found = cluster.Level{Name: level.Name, NodeLabel: level.Name}
+		}
+		if level.Name != "" && !isNode(level.Name) && !slices.Contains(out, found) {
+			out = append(out, found)
+		}
+	}
+	return out
+}
+
+// depth returns the depth of a level in a cluster; complaint says so if there is no such level.
+func depth(c *cluster.Cluster, level gang.Level) (depth int, complaint string) {
+	have := c.Levels()
+	switch {
+	case level == gang.Level{}:
+		return 0, ""
+	case level.Tier > 0: // tier 1 is the narrowest level; beyond the broadest there is the cluster
+		return max(0, len(have)+1-level.Tier), ""
+	}
+	name := level.Name
+	if name == "" {
+		name = level.TierName
+	}
+	for i := range have {
+		if have[i].Name == name || have[i].NodeLabel == name {
+			return i + 1, ""
+		}
+	}
+	if isNode(name) {
+		return len(have) + 1, ""
+	}
+	names := make([]string, len(have))
+	for i := range have {
+		names[i] = have[i].Name
+	}
+	return 0, fmt.Sprintf("%s: no node carries such a level; the levels are: %s", level.Source, strings.Join(append(names, "node"), ", "))
+}

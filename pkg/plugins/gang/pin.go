@@ -1,0 +1,59 @@
+package gang
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+var (
+	_ fwk.PreFilterPlugin = &Gang{}
+	_ fwk.FilterPlugin    = &Gang{}
+	_ fwk.SignPlugin      = &Gang{}
+)
+
+// planOf returns the plan of the try that a member is looked at in, nil if there is none.
+func planOf(state fwk.CycleState) plan {
+	if !state.IsPodGroupSchedulingCycle() {
+		return nil
+	}
+	if t, ok := tryOf(state.GetPodGroupSchedulingCycle()); ok {
+		return t.plan
+	}
+	return nil
+}
+
+// PreFilter is called for each member of a gang that has a plan: the one node of the plan is looked at, no other.
+func (g *Gang) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	plan := planOf(state)
+	if plan == nil {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	node, ok := plan[pod.UID]
+	if !ok {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the gang's plan has no place for this member")
+	}
+	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
+}
+
+// PreFilterExtensions implements fwk.PreFilterPlugin: a plan does not depend on single pods.
+func (*Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
+
+// Filter is called for each node that a member is tried on. A nominated node, or a hint from an earlier pod, may bring in
+// another one than the plan's.
+func (g *Gang) Filter(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
+	if node, ok := planOf(state)[pod.UID]; ok && node != info.Node().Name {
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the gang's plan has another node for this member")
+	}
+	return nil
+}
+
+// SignPod is called for each pod: what was found for one member says nothing about another, their plan does.
+func (g *Gang) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	if _, ok := keyOf(pod); ok {
+		return nil, fwk.NewStatus(fwk.Unschedulable, "members of gangs are planned together")
+	}
+	return nil, nil
+}

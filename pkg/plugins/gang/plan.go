@@ -1,0 +1,191 @@
+package gang
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/placement"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
+)
+
+// plan plans a gang: it fills in the try's plan or says in refused why there is none, and returns where the framework is to
+// place members.
+func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []fwk.NodeInfo) []*fwk.Placement {
+	logger := klog.FromContext(ctx)
+	c := g.clusterFor(t.demand.Wish, nodes)
+	role := func(pod *v1.Pod) string { return g.account.Role(t.key, pod) }
+	t.classes = classesOf(info.GetUnscheduledPods(), role)
+	if len(g.standing(info)) == 0 && !t.demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
+		if t.refused = shortOfMinResources(t.demand.Group.MinResources, c, nodes); t.refused != (gang.Waiting{}) {
+			return nil
+		}
+	}
+	p := newProblem(logger, c, t.classes, t.need, t.perRole)
+	if complaint := p.wish(t.demand.Wish); complaint != "" {
+		t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: complaint}
+		return nil
+	}
+	for _, name := range g.standing(info) {
+		if number, ok := c.Fabric().Tree().Number(name); ok {
+			p.Beside = append(p.Beside, number)
+		}
+	}
+	if g.unsure[t.key] || isInterdependent(t.classes) {
+		return g.candidates(t, p, nodes)
+	}
+	if t.demand.Wish.IsZero() && !slices.ContainsFunc(t.classes, func(c class) bool { return c.hasGPUs() }) {
+		return g.anywhere(t, p, nodes)
+	}
+	solution, why := g.solve(ctx, p)
+	if why != (gang.Waiting{}) {
+		t.refused = why
+		return nil
+	}
+	t.plan = make(plan, len(info.GetUnscheduledPods()))
+	p.pin(solution, t.plan)
+	return []*fwk.Placement{p.placement(solution)}
+}
+
+// clusterFor returns the picture of the cluster that knows the levels of a wish, brought up to date.
+func (g *Gang) clusterFor(w gang.Wish, nodes []fwk.NodeInfo) *cluster.Cluster {
+	wanted, key := []cluster.Level(g.levels), ""
+	if foreign := g.levels.foreign(w); len(foreign) > 0 {
+		wanted = g.levels.of(w)
+		for _, level := range wanted {
+			key += level.NodeLabel + "\n"
+		}
+	}
+	c, ok := g.clusters[key]
+	if !ok {
+		if len(g.clusters) > maxForeign { // the configured one among them
+			configured := g.clusters[""]
+			clear(g.clusters)
+			g.clusters[""] = cmp.Or(configured, cluster.New(g.levels))
+		}
+		c = cluster.New(wanted)
+		g.clusters[key] = c
+	}
+	c.Update(nodes)
+	return c
+}
+
+// maxForeign bounds how many pictures there are of the cluster by levels that are not configured.
+const maxForeign = 4
+
+// wish puts what the gang wishes of the fabric into the solver's words. complaint says what is wrong with it.
+func (p *problem) wish(w gang.Wish) (complaint string) {
+	if p.Required, complaint = depth(p.cluster, w.Required); complaint != "" {
+		return complaint
+	}
+	// A preferred level needs no word of its own: the fewest domains of every level are what the solver looks for. It must
+	// exist, though.
+	if _, complaint = depth(p.cluster, w.Preferred); complaint != "" || w.SliceSize == 0 {
+		return complaint
+	}
+	p.Slice.Size = int(w.SliceSize)
+	if p.Slice.Depth, complaint = depth(p.cluster, w.Slice); complaint != "" {
+		return complaint
+	}
+	members := 0
+	for _, c := range p.classes {
+		members += len(c.members)
+	}
+	switch {
+	case p.Slice.Depth < p.Required:
+		return fmt.Sprintf("%s is a broader level than %s", w.Slice.Source, w.Required.Source)
+	case len(p.classes) > 1:
+		return fmt.Sprintf("%s: members that ask for different things cannot stand in slices", w.Slice.Source)
+	case members%p.Slice.Size != 0:
+		return fmt.Sprintf("%s: %d members are no whole number of slices of %d", w.Slice.Source, members, p.Slice.Size)
+	}
+	p.Minimum += (p.Slice.Size - p.Minimum%p.Slice.Size) % p.Slice.Size // a slice starts as a whole
+	return ""
+}
+
+// placement is the nodes of a solution, for the framework.
+func (p *problem) placement(solution placement.Plan) *fwk.Placement {
+	out := &fwk.Placement{Name: p.domainName(solution.Depth, solution.Domain)}
+	last := -1
+	for _, place := range solution.Places {
+		if place.Node != last {
+			last = place.Node
+			out.Nodes = append(out.Nodes, p.cluster.Info(place.Node))
+		}
+	}
+	return out
+}
+
+// domainName is for logs: "rack r1 in b2".
+func (p *problem) domainName(depth, domain int) string {
+	tree := p.cluster.Fabric().Tree()
+	if depth > tree.Depth() {
+		return tree.LevelName(depth) + " " + tree.Node(domain)
+	}
+	path := tree.Path(depth, domain)
+	slices.Reverse(path)
+	return strings.TrimSpace(tree.LevelName(depth) + " " + strings.Join(path, " in "))
+}
+
+// anywhere leaves the choice of nodes to the framework's scores, after a look whether there can be a place at all.
+func (g *Gang) anywhere(t *try, p *problem, nodes []fwk.NodeInfo) []*fwk.Placement {
+	if !g.canFit(t, p) {
+		return nil
+	}
+	return []*fwk.Placement{{Name: "cluster", Nodes: nodes}}
+}
+
+// canFit refuses the try if the solver knows that there is no place, whatever filters say besides.
+func (g *Gang) canFit(t *try, p *problem) bool {
+	_, refusal := g.solver.Solve(p.cluster.Fabric(), p.Problem)
+	if refusal == nil || refusal.Kind == placement.Apart { // a search that found nothing, and was not exhaustive
+		return true
+	}
+	t.refused = p.waiting(refusal)
+	return false
+}
+
+// candidates returns the domains in which the gang may fit, the narrowest and tightest first, for the framework to try one
+// after the other, member by member: for members that depend on one another. The first that holds the gang is taken: see
+// placementFeasible.
+func (g *Gang) candidates(t *try, p *problem, nodes []fwk.NodeInfo) []*fwk.Placement {
+	if !g.canFit(t, p) {
+		return nil
+	}
+	var out []*fwk.Placement
+	for _, d := range g.solver.Candidates(p.cluster.Fabric(), p.Problem) {
+		if d.Depth == 0 {
+			out = append(out, &fwk.Placement{Name: "cluster", Nodes: nodes})
+			continue
+		}
+		candidate := &fwk.Placement{Name: p.domainName(d.Depth, d.Domain)}
+		for node := d.First; node < d.Last; node++ {
+			candidate.Nodes = append(candidate.Nodes, p.cluster.Info(node))
+		}
+		out = append(out, candidate)
+	}
+	return out
+}
+
+// standing returns the nodes on which members of the gang run.
+func (g *Gang) standing(info fwk.PodGroupInfo) []string {
+	scheduled, err := g.scheduledPods(info)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, pod := range scheduled {
+		if pod.DeletionTimestamp == nil {
+			out = append(out, pod.Spec.NodeName)
+		}
+	}
+	slices.Sort(out) // the core keeps members in a map
+	return slices.Compact(out)
+}
