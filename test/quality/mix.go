@@ -42,8 +42,9 @@ func WithSmall(jobs []trace.Job) []trace.Job {
 func golden(n int) int { return int(float64(n) * (math.Sqrt(5) - 1) / 2) }
 
 // Gangs makes gangs of the jobs, which come in the order of their arrival, so that they ask for load × so many GPUs while
-// they arrive. The jobs come several times, each time rotated by the golden part of the trace's length.
-func Gangs(jobs []trace.Job, gpus int, load float64, copies int) []Gang {
+// they arrive. The jobs come several times, each time rotated by the golden part of the trace's length. The next shift goes
+// on with the rotations where the one before has stopped, so that no two have one in common.
+func Gangs(jobs []trace.Job, gpus int, load float64, copies, shift int) []Gang {
 	var asked float64 // GPUs × seconds
 	for _, j := range jobs {
 		asked += float64(j.GPUs()) * j.Duration.Seconds()
@@ -55,7 +56,7 @@ func Gangs(jobs []trace.Job, gpus int, load float64, copies int) []Gang {
 	var gangs []Gang
 	for k := range copies {
 		for _, j := range jobs {
-			at := (int((j.Arrival-first).Seconds()*scale) + k*golden(length)) % length
+			at := (int((j.Arrival-first).Seconds()*scale) + (shift*copies+k)*golden(length)) % length
 			gangs = append(gangs, Gang{
 				Members: j.Pods, GPUsPerMember: int(j.GPUsPerPod),
 				Arrival:  time.Duration(k*length+at) * time.Second,

@@ -1,6 +1,8 @@
 package quality
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,7 +14,7 @@ func TestTheLoadIsWhatItIsSaidToBe(t *testing.T) {
 	for _, mix := range mixes {
 		for _, load := range []float64{0.5, 1.1} {
 			const gpus, copies = 6776, 3
-			gangs := Gangs(mix.Jobs, gpus, load, copies)
+			gangs := Gangs(mix.Jobs, gpus, load, copies, 0)
 			require.Len(t, gangs, copies*len(mix.Jobs))
 			var asked float64
 			for i, g := range gangs {
@@ -25,6 +27,26 @@ func TestTheLoadIsWhatItIsSaidToBe(t *testing.T) {
 			length := gangs[len(gangs)-1].Arrival.Seconds()
 			require.InDelta(t, load, asked/length/gpus, 0.02)
 		}
+	}
+}
+
+func TestShiftsAreOtherArrivalsOfTheSameJobs(t *testing.T) {
+	_, mixes := realData(t)
+	bySize := func(a, b Gang) int {
+		return cmp.Or(cmp.Compare(a.Members, b.Members), cmp.Compare(a.GPUsPerMember, b.GPUsPerMember), cmp.Compare(a.Duration, b.Duration))
+	}
+	var first []Gang
+	for shift := range 3 {
+		gangs := Gangs(mixes[0].Jobs, 6776, 0.9, 2, shift)
+		jobs := slices.SortedFunc(slices.Values(gangs), bySize)
+		for i := range jobs {
+			jobs[i].ID, jobs[i].Arrival = 0, 0
+		}
+		if shift == 0 {
+			first = jobs
+		}
+		require.Equal(t, first, jobs)
+		require.Equal(t, shift == 0, slices.Equal(gangs, Gangs(mixes[0].Jobs, 6776, 0.9, 2, 0)))
 	}
 }
 

@@ -25,7 +25,7 @@ func TestNoPolicyOvercommitsOrBeatsTheBound(t *testing.T) {
 	hosts, mixes := realData(t)
 	for _, mix := range mixes {
 		for _, load := range []float64{0.5, 1.1} {
-			gangs := Gangs(mix.Jobs, len(hosts)*trace.GPUsPerHost, load, 1)
+			gangs := Gangs(mix.Jobs, len(hosts)*trace.GPUsPerHost, load, 1, 0)
 			for _, p := range Policies() {
 				run, err := Replay(hosts, gangs, p)
 				require.NoError(t, err)
@@ -77,7 +77,7 @@ func TestTheReportIsTheSameEachTime(t *testing.T) {
 	hosts, mixes := realData(t)
 	report := func() []byte {
 		var b bytes.Buffer
-		require.NoError(t, Report(&b, hosts, mixes, []float64{0.9}, 1, Policies()))
+		require.NoError(t, Report(&b, hosts, mixes, []float64{0.9}, 1, 1, Policies()))
 		return b.Bytes()
 	}
 	first := report()

@@ -3,7 +3,7 @@ package quality
 import (
 	"fmt"
 	"io"
-	"slices"
+	"math"
 	"strings"
 	"time"
 
@@ -31,24 +31,36 @@ Idle are GPUs that are free while any gang waits, stranded those that are free w
 that; both as parts of all GPUs over the whole replay. The best of a column is bold.
 `
 
+// legendOfShifts says what is different with several shifts.
+const legendOfShifts = `
+Every number is the mean over %d shifts, ± the standard deviation among them: the same jobs at other times. The best mean of a
+column is bold, and with it what ties: a mean whose distance from the best, shift by shift, is within two standard errors.
+`
+
 // Report replays every mix at every load with every policy, and writes a Markdown table for each.
-func Report(w io.Writer, hosts []trace.Host, mixes []Mix, loads []float64, copies int, policies []Policy) error {
-	if _, err := fmt.Fprint(w, legend); err != nil {
+func Report(w io.Writer, hosts []trace.Host, mixes []Mix, loads []float64, copies, shifts int, policies []Policy) error {
+	text := legend
+	if shifts > 1 {
+		text += fmt.Sprintf(legendOfShifts, shifts)
+	}
+	if _, err := io.WriteString(w, text); err != nil {
 		return err
 	}
-	gpus := len(hosts) * trace.GPUsPerHost
 	for _, mix := range mixes {
 		for _, load := range loads {
-			gangs := Gangs(mix.Jobs, gpus, load, copies)
-			scores := make([]Score, 0, len(policies))
-			for _, p := range policies {
-				run, err := Replay(hosts, gangs, p)
-				if err != nil {
-					return fmt.Errorf("%s at load %.1f: %w", mix.Name, load, err)
+			scores := make([][]Score, len(policies))
+			for shift := range shifts {
+				gangs := Gangs(mix.Jobs, len(hosts)*trace.GPUsPerHost, load, copies, shift)
+				for i, p := range policies {
+					run, err := Replay(hosts, gangs, p)
+					if err != nil {
+						return fmt.Errorf("%s at load %.1f: %w", mix.Name, load, err)
+					}
+					scores[i] = append(scores[i], run.Score())
 				}
-				scores = append(scores, run.Score())
 			}
-			_, err := fmt.Fprintf(w, "\n### %s, load %.1f: %d gangs, %d of more than one member\n\n%s", mix.Name, load, scores[0].Gangs, scores[0].Multi, table(scores))
+			one := scores[0][0]
+			_, err := fmt.Fprintf(w, "\n### %s, load %.1f: %d gangs, %d of more than one member\n\n%s", mix.Name, load, one.Gangs, one.Multi, table(scores))
 			if err != nil {
 				return err
 			}
@@ -85,8 +97,8 @@ func hours(of func(Score) time.Duration) func(Score) float64 {
 	return func(s Score) float64 { return of(s).Hours() }
 }
 
-// table has a row for each policy.
-func table(scores []Score) string {
+// table has a row for each policy, given by its scores in each shift.
+func table(scores [][]Score) string {
 	var b strings.Builder
 	b.WriteString("| policy |")
 	rule := "\n|---|"
@@ -95,36 +107,78 @@ func table(scores []Score) string {
 		rule += "--:|"
 	}
 	b.WriteString(rule + "\n")
-	best := make([]string, len(columns))
+	cells := make([][]string, len(columns))
 	for i, c := range columns {
-		best[i] = c.best(scores)
+		cells[i] = c.cells(scores)
 	}
-	for _, s := range scores {
-		b.WriteString("| " + s.Policy + " |")
-		for i, c := range columns {
-			// What reads the same is as good: a difference that is not shown is none.
-			if text := fmt.Sprintf(c.text, c.value(s)); text == best[i] {
-				b.WriteString(" **" + text + "** |")
-			} else {
-				b.WriteString(" " + text + " |")
-			}
+	for p, s := range scores {
+		b.WriteString("| " + s[0].Policy + " |")
+		for i := range columns {
+			b.WriteString(" " + cells[i][p] + " |")
 		}
 		b.WriteString("\n")
 	}
 	return b.String()
 }
 
-// best is what the best value of the column reads like, "" if none is better than another.
-func (c column) best(scores []Score) string {
-	if c.goal == 0 {
-		return ""
+// cells are a column from top to bottom.
+func (c column) cells(scores [][]Score) []string {
+	values := make([][]float64, len(scores)) // by policy and shift
+	best := 0
+	for p := range scores {
+		for _, s := range scores[p] {
+			values[p] = append(values[p], c.value(s))
+		}
+		if float64(c.goal)*(mean(values[p])-mean(values[best])) > 0 {
+			best = p
+		}
 	}
-	values := make([]float64, len(scores))
-	for i, s := range scores {
-		values[i] = c.value(s)
+	cells := make([]string, len(scores))
+	bestText := fmt.Sprintf(c.text, mean(values[best]))
+	for p := range scores {
+		text := fmt.Sprintf(c.text, mean(values[p]))
+		// What reads the same is as good: a difference that is not shown is none.
+		isBest := c.goal != 0 && (text == bestText || ties(values[p], values[best]))
+		if len(values[p]) > 1 {
+			number, unit, _ := strings.Cut(c.text, " ")
+			text = fmt.Sprintf(number+" ±"+number, mean(values[p]), deviation(values[p]))
+			if unit != "" {
+				text += " " + strings.ReplaceAll(unit, "%%", "%")
+			}
+		}
+		if isBest {
+			text = "**" + text + "**"
+		}
+		cells[p] = text
 	}
-	if c.goal < 0 {
-		return fmt.Sprintf(c.text, slices.Min(values))
+	return cells
+}
+
+// ties tells whether two policies differ by no more than two standard errors, shift by shift.
+func ties(a, b []float64) bool {
+	if len(a) < 2 {
+		return false
 	}
-	return fmt.Sprintf(c.text, slices.Max(values))
+	apart := make([]float64, len(a))
+	for i := range a {
+		apart[i] = a[i] - b[i]
+	}
+	return math.Abs(mean(apart)) <= 2*deviation(apart)/math.Sqrt(float64(len(apart)))
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// deviation is the standard deviation of what the values are a sample of.
+func deviation(values []float64) float64 {
+	squares := 0.0
+	for _, v := range values {
+		squares += (v - mean(values)) * (v - mean(values))
+	}
+	return math.Sqrt(squares / float64(len(values)-1))
 }

@@ -19,16 +19,17 @@ import (
 func main() {
 	loads := flag.String("loads", "0.5,0.7,0.9,1.1", "what gangs ask for while they arrive, as parts of what the fabric has")
 	copies := flag.Int("copies", 10, "how many times the trace is played")
+	shifts := flag.Int("shifts", 1, "how many times all of it is repeated, with other arrivals, for means and deviations")
 	flag.Parse()
-	if err := run(*loads, *copies); err != nil {
+	if err := run(*loads, *copies, *shifts); err != nil {
 		fmt.Fprintln(os.Stderr, "quality:", err)
 		os.Exit(1)
 	}
 }
 
-func run(list string, copies int) error {
-	if copies < 1 {
-		return errors.New("-copies must be 1 or more")
+func run(list string, copies, shifts int) error {
+	if copies < 1 || shifts < 1 {
+		return errors.New("-copies and -shifts must be 1 or more")
 	}
 	var loads []float64
 	for _, word := range strings.Split(list, ",") {
@@ -47,5 +48,5 @@ func run(list string, copies int) error {
 		return err
 	}
 	out := bufio.NewWriter(os.Stdout)
-	return errors.Join(quality.Report(out, hosts, quality.Mixes(jobs), loads, copies, quality.Policies()), out.Flush())
+	return errors.Join(quality.Report(out, hosts, quality.Mixes(jobs), loads, copies, shifts, quality.Policies()), out.Flush())
 }
