@@ -48,7 +48,8 @@ type Gang struct {
 	solver   placement.Solver
 	levels   levels
 	clusters map[string]*cluster.Cluster // by the levels that they know; "" is the configured ones
-	unsure   map[gang.Key]bool           // gangs whose plan the filters turned away once members were placed by it
+	refusals refusals
+	unsure   map[gang.Key]bool // gangs whose plan the filters turned away once members were placed by it
 }
 
 var (

@@ -14,4 +14,21 @@ var plansRejected = metrics.NewCounter(&metrics.CounterOpts{
 	StabilityLevel: metrics.ALPHA,
 })
 
-func init() { legacyregistry.MustRegister(plansRejected) }
+// solveDuration is the time that the solver takes for one plan or refusal.
+var solveDuration = metrics.NewHistogram(&metrics.HistogramOpts{
+	Subsystem:      "phalanx",
+	Name:           "solve_duration_seconds",
+	Help:           "Time in which the solver plans a gang, or refuses it.",
+	Buckets:        metrics.ExponentialBuckets(0.00001, 2, 18),
+	StabilityLevel: metrics.ALPHA,
+})
+
+// refusalsRepeated counts refusals that were given again without solving, because nothing had happened that could help.
+var refusalsRepeated = metrics.NewCounter(&metrics.CounterOpts{
+	Subsystem:      "phalanx",
+	Name:           "refusals_repeated_total",
+	Help:           "Gangs that were refused again without solving, because nothing had happened that could help them.",
+	StabilityLevel: metrics.ALPHA,
+})
+
+func init() { legacyregistry.MustRegister(plansRejected, solveDuration, refusalsRepeated) }

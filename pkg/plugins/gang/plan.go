@@ -44,9 +44,15 @@ func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []
 	if t.demand.Wish.IsZero() && !slices.ContainsFunc(t.classes, func(c class) bool { return c.hasGPUs() }) {
 		return g.anywhere(t, p, nodes)
 	}
-	solution, why := g.solve(ctx, p)
-	if why != (gang.Waiting{}) {
-		t.refused = why
+	asked := p.fingerprint()
+	if t.refused = g.refusals.of(t.key, asked); t.refused != (gang.Waiting{}) {
+		return nil
+	}
+	var solution placement.Plan
+	if solution, t.refused = g.solve(ctx, p); t.refused != (gang.Waiting{}) {
+		if !slices.Contains(p.isOwn, true) { // the filters, which may change their minds for reasons of their own, had no part in it
+			g.refusals.remember(t.key, asked, t.refused)
+		}
 		return nil
 	}
 	t.plan = make(plan, len(info.GetUnscheduledPods()))
@@ -144,7 +150,7 @@ func (g *Gang) anywhere(t *try, p *problem, nodes []fwk.NodeInfo) []*fwk.Placeme
 
 // canFit refuses the try if the solver knows that there is no place, whatever filters say besides.
 func (g *Gang) canFit(t *try, p *problem) bool {
-	_, refusal := g.solver.Solve(p.cluster.Fabric(), p.Problem)
+	_, refusal := g.solveOnce(p)
 	if refusal == nil || refusal.Kind == placement.Apart { // a search that found nothing, and was not exhaustive
 		return true
 	}

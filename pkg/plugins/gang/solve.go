@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,6 +31,8 @@ type problem struct {
 	cluster *cluster.Cluster
 	isOwn   []bool         // by class: its exclusions are not shared with others any more
 	states  []*filterState // by class, once the filters were asked
+
+	admission string // by which nodes' objects admit which class
 }
 
 // plan is the node of each member that has a place.
@@ -38,7 +41,7 @@ type plan map[types.UID]string
 // solve finds a plan that the framework's own filters agree with. refused says why there is none.
 func (g *Gang) solve(ctx context.Context, p *problem) (placement.Plan, gang.Waiting) {
 	for round := 0; ; round++ {
-		solution, refusal := g.solver.Solve(p.cluster.Fabric(), p.Problem)
+		solution, refusal := g.solveOnce(p)
 		if refusal != nil {
 			return placement.Plan{}, p.waiting(refusal)
 		}
@@ -54,6 +57,12 @@ func (g *Gang) solve(ctx context.Context, p *problem) (placement.Plan, gang.Wait
 		}
 		plansRejected.Inc()
 	}
+}
+
+func (g *Gang) solveOnce(p *problem) (placement.Plan, *placement.Refusal) {
+	start := time.Now()
+	defer func() { solveDuration.Observe(time.Since(start).Seconds()) }()
+	return g.solver.Solve(p.cluster.Fabric(), p.Problem)
 }
 
 // waiting is a refusal as the gang's members show it.
@@ -184,13 +193,15 @@ func newProblem(logger klog.Logger, c *cluster.Cluster, classes []class, need in
 		if len(classes) > 1 {
 			name = class.role
 		}
+		excluded, key := c.Excluded(logger, class.pod())
+		p.admission += key
 		p.Classes = append(p.Classes, placement.Class{
 			Name:    name,
 			Request: c.Request(class.request),
 			Members: count,
 			// What others of the role cannot stand for.
 			Minimum:  min(count, max(0, perRole[class.role]-(ofRole[class.role]-count))),
-			Excluded: c.Excluded(logger, class.pod()),
+			Excluded: excluded,
 		})
 	}
 	lead := slices.IndexFunc(classes, func(class class) bool { return class.hasGPUs() })

@@ -33,9 +33,9 @@ const (
 )
 
 // Excluded returns the nodes whose objects turn a pod away: by its node selector and affinity, its tolerations, the node that
-// it names. It is shared: use [Exclude] to add to it. The answer is remembered for pods that say the same of all that, and
-// costs the nodes whose objects changed since.
-func (c *Cluster) Excluded(logger klog.Logger, pod *v1.Pod) *placement.Exclusions {
+// it names. It is shared: use [Exclude] to add to it. The answer is remembered for pods that say the same of all that, which is
+// when they have the same key, and costs the nodes whose objects changed since.
+func (c *Cluster) Excluded(logger klog.Logger, pod *v1.Pod) (excluded *placement.Exclusions, key string) {
 	judge := judgeFor(pod)
 	a, ok := c.admissions[judge.key]
 	if !ok {
@@ -52,7 +52,7 @@ func (c *Cluster) Excluded(logger klog.Logger, pod *v1.Pod) *placement.Exclusion
 		a.by[i] = judge.of(logger, c.Info(int(i)).Node())
 	}
 	a.seen = len(c.objects)
-	return &placement.Exclusions{Reasons: reasons, By: a.by}
+	return &placement.Exclusions{Reasons: reasons, By: a.by}, judge.key
 }
 
 func (c *Cluster) forgetOldest() {

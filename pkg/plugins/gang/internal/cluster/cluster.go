@@ -170,6 +170,7 @@ func (c *Cluster) present() []Level {
 // rebuild starts the fabric anew with other levels.
 func (c *Cluster) rebuild(levels []Level) {
 	c.levels = levels
+	c.helped++
 	names := make([]string, len(levels))
 	for i, level := range levels {
 		names[i] = level.Name
