@@ -81,7 +81,7 @@ func testBrokenGroups(t *testing.T, c *cluster.Cluster) {
 		"list":        {coscheduling, map[string]any{"minMember": []any{}}, `spec.minMember is a list: it must be a whole number`},
 		"nothing":     {volcano, map[string]any{}, ""},
 		"no-spec":     {coscheduling, nil, ""},
-		"more-fields": {volcano, map[string]any{"minMember": int64(1), "quorum": "all", "subGroupPolicy": int64(3)}, ""},
+		"more-fields": {volcano, map[string]any{"minMember": int64(1), "quorum": "all", "nested": map[string]any{"quorum": int64(3)}}, ""},
 	}
 	for name, b := range broken {
 		group := map[string]any{
