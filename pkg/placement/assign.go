@@ -11,15 +11,15 @@ func (s *Solver) place() (places []Place, ok bool) {
 	}
 	if len(v.classes) == 1 && v.stands == nil {
 		need := v.most(domains)
-		return v.fillNodes(s.tightest(0, 0, 0, v.problem.Required, need), need), true
+		return v.fillNodes(s.tightest(0, 0, v.problem.Required, need), need), true
 	}
 	wanted := make([]int, len(v.classes))
 	for i := range v.classes {
 		wanted[i] = v.classes[i].wants
 	}
-	if x := newExact(v, wanted, s.work()); x != nil {
+	if x := newExact(v, wanted, s.left); x != nil {
 		fillings := x.solve(v.problem.Required, domains, v.suffices)
-		if !x.empty {
+		if !x.isExhausted {
 			return v.fill(fillings, wanted), len(fillings) > 0
 		}
 	}
@@ -32,11 +32,11 @@ func (s *Solver) place() (places []Place, ok bool) {
 // candidates returns the domains of the required depth that hold what must be placed of each class, looked at alone.
 func (v *view) candidates() []int {
 	var out []int
+	placed := make([]int, len(v.classes))
 	for i := range v.count(v.problem.Required) {
 		if !v.isCandidate(i) {
 			continue // members of the gang run elsewhere
 		}
-		placed := make([]int, len(v.classes))
 		for class := range v.classes {
 			placed[class] = int(min(int64(v.classes[class].wants), v.usable(class, v.problem.Required, i)))
 		}
@@ -119,7 +119,7 @@ func (v *view) plan(places []Place) Plan {
 			nodes = append(nodes, p.Node)
 		}
 	}
-	plan := Plan{Places: places, Cost: v.cost(0, nodes)}
+	plan := Plan{Places: places, Cost: v.cost(nodes)}
 	all := append(nodes, v.problem.Beside...)
 	for depth := v.nodes; depth > 0; depth-- {
 		domain := v.of(depth, all[0])

@@ -21,8 +21,8 @@ func (c Cost) Compare(other Cost) int {
 	return cmp.Or(slices.Compare(c.Domains, other.Domains), slices.Compare(c.Slots, other.Slots), slices.Compare(c.Wholes, other.Wholes))
 }
 
-// cost returns what it costs a class to touch these nodes, given in ascending order.
-func (v *view) cost(class int, nodes []int) Cost {
+// cost returns what it costs to touch these nodes, given in ascending order.
+func (v *view) cost(nodes []int) Cost {
 	c := Cost{Domains: make([]int, v.nodes), Slots: make([]int64, v.nodes), Wholes: make([]int, v.nodes)}
 	for depth := 1; depth <= v.nodes; depth++ {
 		last := -1
@@ -36,7 +36,7 @@ func (v *view) cost(class int, nodes []int) Cost {
 				continue
 			}
 			c.Domains[depth-1]++
-			c.Slots[v.nodes-depth] += v.sum(class, depth, domain)
+			c.Slots[v.nodes-depth] += v.sum(0, depth, domain)
 			if v.isWhole(depth, domain) {
 				c.Wholes[v.nodes-depth]++
 			}

@@ -2,7 +2,6 @@ package placement
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 )
 
@@ -24,10 +23,10 @@ type kind struct {
 // ones with the fewest whole ones. It returns indexes into items, ascending; nil if all items together do not suffice.
 //
 // Items that are equal are told apart by their order alone, so that the search depends on how many kinds there are: its
-// steps are kinds × log(items of a kind) × need. If these are more than work allows, the result is the fewest still, and the
+// steps are kinds × log(items of a kind) × need. If these are more than are left, the result is the fewest still, and the
 // last of them is the smallest that completes the rest; it may have more slots than another choice
 // (TestTheGreedyCoverMissesATighterOne).
-func cover(items []item, need int64, work int) []int {
+func (s *Solver) cover(items []item, need int64) []int {
 	total := int64(0)
 	for i := range items {
 		total += items[i].room
@@ -35,11 +34,16 @@ func cover(items []item, need int64, work int) []int {
 	if total < need {
 		return nil
 	}
-	kinds := kindsOf(items, need)
-	parts := split(kinds, need)
-	if int64(len(parts))*(need+1) > int64(work) {
+	if need >= int64(s.left) {
 		return greedy(items, need)
 	}
+	kinds := kindsOf(items, need)
+	parts := split(kinds, need)
+	steps := len(parts) * int(need+1)
+	if steps > s.left {
+		return greedy(items, need)
+	}
+	s.left -= steps
 	var out []int
 	for k, n := range fewest(kinds, parts, need) {
 		out = append(out, kinds[k].items[:n]...)
@@ -104,25 +108,21 @@ func split(kinds []kind, need int64) []part {
 
 // fewest returns how many items of each kind to take.
 func fewest(kinds []kind, parts []part, need int64) []int {
-	weigh := weigher(kinds)
-	const none = ^uint64(0)
-	best := make([]uint64, need+1)
-	for x := range best[1:] {
-		best[x+1] = none
-	}
+	best := make([]weight, need+1)
+	best[0].isSet = true
 	from := make([]int32, len(parts)*(int(need)+1)) // by part and sum: the sum without the part, -1 if it is not taken
 	for i := range from {
 		from[i] = -1
 	}
 	reach := int64(0)
 	for p, part := range parts {
-		row, weight := from[p*int(need+1):][:need+1], weigh(part)
+		row, own := from[p*int(need+1):][:need+1], part.weight(kinds[part.kind])
 		for x := reach; x >= 0; x-- { // downwards, so that a part is taken once
-			if best[x] == none || x == need {
+			if !best[x].isSet || x == need {
 				continue
 			}
 			to := min(need, x+part.room)
-			if with := best[x] + weight; with < best[to] {
+			if with := best[x].plus(own); with.isLess(best[to]) {
 				best[to], row[to] = with, int32(x)
 			}
 		}
@@ -139,25 +139,32 @@ func fewest(kinds []kind, parts []part, need int64) []int {
 	return counts
 }
 
-// weigher returns what a part costs as one number: items, then slots, then whole ones. Should the numbers be too large for
-// 63 bits, slots are compared in units of a power of two.
-func weigher(kinds []kind) func(part) uint64 {
-	items, slots := int64(0), int64(0)
-	for _, k := range kinds {
-		items += int64(len(k.items))
-		slots += int64(len(k.items)) * k.slots
+// weight is what chosen items cost.
+type weight struct {
+	items, slots, wholes int64
+	isSet                bool
+}
+
+func (p part) weight(k kind) weight {
+	w := weight{items: p.count, slots: p.count * k.slots, isSet: true}
+	if k.isWhole {
+		w.wholes = p.count
 	}
-	width, slotsWidth := bits.Len64(uint64(items)), bits.Len64(uint64(slots))
-	drop := max(0, 2*width+slotsWidth-63)
-	return func(p part) uint64 {
-		k := &kinds[p.kind]
-		weight := uint64(p.count)<<(slotsWidth-drop) + uint64(p.count*k.slots)>>drop
-		weight <<= width
-		if k.isWhole {
-			weight += uint64(p.count)
-		}
-		return weight
+	return w
+}
+
+func (w weight) plus(other weight) weight {
+	return weight{w.items + other.items, w.slots + other.slots, w.wholes + other.wholes, true}
+}
+
+func (w weight) isLess(than weight) bool {
+	switch {
+	case !than.isSet || w.items != than.items:
+		return !than.isSet || w.items < than.items
+	case w.slots != than.slots:
+		return w.slots < than.slots
 	}
+	return w.wholes < than.wholes
 }
 
 // greedy takes the largest item until one item holds the rest, then the smallest that does.

@@ -17,7 +17,8 @@ type exact struct {
 	wanted  []int // by class
 	strides []int // of a class in the number of a state
 	left    int   // steps
-	empty   bool
+	// isExhausted is true once there were too few steps.
+	isExhausted bool
 
 	// The merge in progress, by state.
 	cost   []uint64
@@ -73,14 +74,14 @@ func newExact(v *view, wanted []int, work int) *exact {
 }
 
 // solve returns the best plan inside one of the domains of a depth: of those that suffice, the cheapest of those that place
-// most. nil if there is none, or if the bound was met: then x.empty is true.
+// most. nil if there is none, or if the bound was met: then x.isExhausted is true.
 func (x *exact) solve(depth int, domains []int, suffices func(placed []int) bool) []filling {
 	v := x.v
 	var bestTable *table
 	bestChoice, bestWorth := choice{}, 0
 	for _, domain := range domains {
 		t := x.table(depth, domain)
-		if x.empty {
+		if x.isExhausted {
 			return nil
 		}
 		for _, c := range t.choices {
@@ -125,7 +126,7 @@ func (x *exact) table(depth, domain int) *table {
 		}
 	} else {
 		first, last := v.within(depth+1, depth, domain)
-		for child := first; child < last && !x.empty; child++ {
+		for child := first; child < last && !x.isExhausted; child++ {
 			if s := x.child(depth+1, child); len(s.offers) > 0 {
 				t.merge(x, s)
 			}
@@ -171,7 +172,7 @@ func (x *exact) hasRoom(depth, domain int) bool {
 func (t *table) merge(x *exact, s step) {
 	words := x.costs.words
 	x.left -= len(t.choices) * (1 + len(s.offers))
-	if x.empty = x.empty || x.left < 0; x.empty {
+	if x.isExhausted = x.isExhausted || x.left < 0; x.isExhausted {
 		return
 	}
 	x.stamp++
@@ -300,15 +301,15 @@ func (x *exact) filling(node int, fill []int) choice {
 
 // fill tries all numbers of members of the classes from class on, beside what fill holds of those before it.
 func (x *exact) fill(node int, fill []int, class int, out *[]choice) {
-	if x.empty {
+	if x.isExhausted {
 		return
 	}
 	fits := min(x.v.fitsBeside(node, fill[:class], class), x.wanted[class])
 	if class == len(fill)-1 {
-		x.left--
-		x.empty = x.empty || x.left < 0
+		x.left -= len(fill) * len(fill) // that is how many requests isMaximal compares
+		x.isExhausted = x.isExhausted || x.left < 0
 		fill[class] = fits
-		if slices.Max(fill) > 0 && x.isMaximal(node, fill) {
+		if slices.Max(fill) > 0 && x.v.isMaximal(node, fill, x.wanted) {
 			*out = append(*out, x.filling(node, fill))
 		}
 		return
@@ -317,19 +318,4 @@ func (x *exact) fill(node int, fill []int, class int, out *[]choice) {
 		fill[class] = n
 		x.fill(node, fill, class+1, out)
 	}
-}
-
-// isMaximal is true if no further member of any class fits.
-func (x *exact) isMaximal(node int, fill []int) bool {
-	for class := range fill {
-		if fill[class] == x.wanted[class] {
-			continue
-		}
-		more := slices.Clone(fill)
-		more[class]++
-		if x.v.fits(node, more) {
-			return false
-		}
-	}
-	return true
 }

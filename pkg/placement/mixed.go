@@ -13,7 +13,7 @@ func (s *Solver) beside(domains []int) ([]Place, bool) {
 	for depth := v.nodes; depth >= v.problem.Required; depth-- {
 		for domain := range v.count(depth) {
 			if v.stands[depth][domain] && v.usable(0, depth, domain) >= need {
-				return v.fillNodes(s.tightest(0, depth, domain, depth, need), need), true
+				return v.fillNodes(s.tightest(depth, domain, depth, need), need), true
 			}
 		}
 	}
@@ -21,21 +21,22 @@ func (s *Solver) beside(domains []int) ([]Place, bool) {
 }
 
 // mixed places members of several classes, class by class, where there are too many for the exact search. It tries the
-// narrowest domains first, and in each the classes in several orders.
+// narrowest domains first, and in each the classes in several orders. What need not be placed is added to what must.
+//
+// It may refuse what fits (TestWhatClassByClassRefuses), and place fewer members, or dearer, than could be.
 func (s *Solver) mixed(domains []int) ([]Place, bool) {
 	v := &s.view
 	for _, wanted := range v.wishes() {
 		for depth := v.nodes; depth >= v.problem.Required; depth-- {
-			tries := maxTries
-			for _, domain := range v.holders(depth, domains, wanted) {
-				if depth > v.problem.Required {
-					if tries--; tries < 0 {
-						break
-					}
-				}
+			holders := v.holders(depth, domains, wanted)
+			if depth > v.problem.Required {
+				holders = holders[:min(len(holders), maxTries)]
+			}
+			for _, domain := range holders {
 				for _, order := range v.orders(depth, domain, wanted) {
-					if fillings := s.classByClass(depth, domain, order, wanted); fillings != nil {
-						return v.fill(fillings, wanted), true
+					if m := s.classByClass(depth, domain, order, wanted); m != nil {
+						m.addWhatFits(depth, domain, order)
+						return v.fill(m.fillings(), m.placed), true
 					}
 				}
 			}
@@ -52,19 +53,16 @@ const maxTries = 16
 func (v *view) wishes() [][]int {
 	all := make([]int, len(v.classes))
 	least := make([]int, len(v.classes))
+	order := make([]int, len(v.classes))
 	for i, c := range v.problem.Classes {
-		all[i], least[i] = v.classes[i].wants, c.Minimum
+		all[i], least[i], order[i] = v.classes[i].wants, c.Minimum, i
 	}
 	spread := func(order []int) []int {
 		out := slices.Clone(least)
 		for _, class := range order {
-			out[class] += max(0, min(all[class]-out[class], v.problem.Minimum-sum(out)))
+			out[class] += max(0, min(all[class]-out[class], max(1, v.problem.Minimum)-sum(out)))
 		}
 		return out
-	}
-	order := make([]int, len(v.classes))
-	for i := range order {
-		order[i] = i
 	}
 	out := [][]int{all, spread(order)}
 	slices.Reverse(order)
@@ -89,7 +87,7 @@ func (v *view) holders(depth int, candidates, wanted []int) []int {
 			out = append(out, i)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b int) int { return v.compareSlots(0, depth, a, b) })
+	slices.SortStableFunc(out, func(a, b int) int { return v.compareSlots(depth, a, b) })
 	return out
 }
 
@@ -114,70 +112,92 @@ func (v *view) orders(depth, domain int, wanted []int) [][]int {
 	return out
 }
 
-// classByClass fills a domain with one class after the other: first the nodes that the classes before it touched, which costs
-// nothing more, then the tightest of the others. nil if a class does not fit.
-func (s *Solver) classByClass(depth, domain int, order, wanted []int) []filling {
-	v := &s.view
-	first, last := v.span(depth, domain)
-	fills := map[int][]int{} // by node
-	rest := &Solver{Work: s.Work}
-	for _, class := range order {
-		left := wanted[class]
-		for node := first; node < last && left > 0; node++ {
-			if fill, ok := fills[node]; ok {
-				n := v.fitsInto(node, fill, class, left)
-				fill[class] += n
-				left -= n
-			}
-		}
-		if left == 0 {
-			continue
-		}
-		nodes := rest.untouched(v, class, depth, domain, fills, left)
-		if nodes == nil {
-			return nil
-		}
-		for _, node := range nodes {
-			fill := make([]int, len(wanted))
-			fill[class] = min(left, int(v.classes[class].slots[node]))
-			left -= fill[class]
-			fills[node] = fill
-		}
-	}
-	var out []filling
-	for node := first; node < last; node++ {
-		if fill, ok := fills[node]; ok {
-			out = append(out, filling{node, fill})
-		}
-	}
-	return out
+// mix is a domain that is filled with one class after the other.
+type mix struct {
+	v      *view
+	alone  *Solver // sees one class on the nodes that none has touched
+	fills  map[int][]int
+	placed []int
 }
 
-// untouched returns the tightest nodes that hold need members of a class of another view, other than those with a filling.
-func (s *Solver) untouched(other *view, class, depth, domain int, fills map[int][]int, need int) []int {
-	v := &s.view
-	v.fabric, v.tree, v.nodes, v.wholes, v.stands = other.fabric, other.tree, other.nodes, other.wholes, nil
-	v.problem = Problem{Classes: other.problem.Classes[class : class+1]}
+// classByClass fills a domain with so many members of each class, in this order; nil if a class does not fit.
+func (s *Solver) classByClass(depth, domain int, order, wanted []int) *mix {
+	m := &mix{v: &s.view, alone: &Solver{left: s.left / maxTries}, fills: map[int][]int{}, placed: make([]int, len(wanted))}
+	for _, class := range order {
+		if m.add(class, depth, domain, wanted[class]); m.placed[class] < wanted[class] {
+			return nil
+		}
+	}
+	return m
+}
+
+// addWhatFits places as many of the members that need no place as it finds one for: inside the domain, then around it.
+func (m *mix) addWhatFits(depth, domain int, order []int) {
+	for {
+		for _, class := range order {
+			m.add(class, depth, domain, m.v.classes[class].wants-m.placed[class])
+		}
+		if depth == m.v.problem.Required {
+			return
+		}
+		domain = m.v.parent(depth, domain)
+		depth--
+	}
+}
+
+// add places members of a class, at most so many: first on the nodes that others touched, which costs nothing more, then on
+// the tightest of the rest.
+func (m *mix) add(class, depth, domain, left int) {
+	put := func(node, fits int) {
+		n := min(left, fits)
+		m.fills[node][class] += n
+		m.placed[class] += n
+		left -= n
+	}
+	first, last := m.v.span(depth, domain)
+	for node := first; node < last && left > 0; node++ {
+		if fill, ok := m.fills[node]; ok {
+			put(node, m.v.fitsBeside(node, fill, class)-fill[class])
+		}
+	}
+	if left == 0 {
+		return
+	}
+	for _, node := range m.untouched(class, depth, domain, left) {
+		m.fills[node] = make([]int, len(m.placed))
+		put(node, int(m.v.classes[class].slots[node]))
+	}
+}
+
+// untouched returns the tightest nodes without a filling that hold so many members of a class, or as many as there are.
+func (m *mix) untouched(class, depth, domain, most int) []int {
+	v := &m.alone.view
+	v.fabric, v.tree, v.nodes, v.wholes = m.v.fabric, m.v.tree, m.v.nodes, m.v.wholes
+	v.problem = Problem{Classes: m.v.problem.Classes[class : class+1]}
 	v.classes = grow(v.classes, 1)
-	r := &v.classes[0]
-	r.own = resize(r.own, len(other.classes[class].slots))
-	copy(r.own, other.classes[class].slots)
-	for node := range fills {
+	r, first, last := &v.classes[0], 0, 0
+	r.own = resize(r.own, v.tree.Len())
+	first, last = v.span(depth, domain)
+	copy(r.own[first:last], m.v.classes[class].slots[first:last])
+	for node := range m.fills {
 		r.own[node] = 0
 	}
 	r.slots = r.own
-	r.sums = v.sumUp(r.sums, r.slots)
+	r.sums = v.sumUp(r.sums, r.slots, depth, domain)
 	r.usable = r.sums
-	return s.tightest(0, depth, domain, depth, int64(need))
+	need := min(int64(most), v.sum(0, depth, domain))
+	if need == 0 {
+		return nil
+	}
+	return m.alone.tightest(depth, domain, depth, need)
 }
 
-// fitsInto returns how many members of a class, at most limit, fit on a node beside a filling.
-func (v *view) fitsInto(node int, fill []int, class, limit int) int {
-	more := slices.Clone(fill)
-	for n := range limit {
-		if more[class]++; !v.fits(node, more) {
-			return n
-		}
+// fillings returns what was placed, in the order of the nodes.
+func (m *mix) fillings() []filling {
+	out := make([]filling, 0, len(m.fills))
+	for node, fill := range m.fills {
+		out = append(out, filling{node, fill})
 	}
-	return limit
+	slices.SortFunc(out, func(a, b filling) int { return cmp.Compare(a.node, b.node) })
+	return out
 }

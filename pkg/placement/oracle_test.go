@@ -3,6 +3,7 @@ package placement_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
@@ -80,16 +81,19 @@ func (w world) domain(depth, i int) int {
 
 // fits tells whether so many members of each class fit on a node.
 func (w world) fits(i int, fill []int) bool {
-	left := slices.Clone(w.nodes[i].free)
 	for c, n := range fill {
 		if n > 0 && w.classes[c].excluded != nil && w.classes[c].excluded[i] {
 			return false
 		}
-		for r, ask := range w.classes[c].asks {
-			left[r] -= n * ask
-			if n > 0 && ask > 0 && left[r] < 0 {
-				return false
-			}
+	}
+	for r, left := range w.nodes[i].free {
+		isAsked := false
+		for c, n := range fill {
+			left -= n * w.classes[c].asks[r]
+			isAsked = isAsked || n*w.classes[c].asks[r] > 0
+		}
+		if isAsked && left < 0 {
+			return false
 		}
 	}
 	return true
@@ -110,12 +114,14 @@ func (w world) fillings(i int) [][]int {
 		var longer [][]int
 		for _, fill := range out {
 			for n := range class.members + 1 {
-				longer = append(longer, append(slices.Clone(fill), n))
+				if more := append(slices.Clone(fill), n); w.fits(i, more) {
+					longer = append(longer, more)
+				}
 			}
 		}
 		out = longer
 	}
-	return slices.DeleteFunc(out, func(fill []int) bool { return !w.fits(i, fill) })
+	return out
 }
 
 // isEnough is true if these are all the members, by class, that must be placed.
@@ -248,16 +254,16 @@ func (w world) cost(set int) []int64 {
 	depths := w.levels + 1
 	cost := make([]int64, 3*depths)
 	for depth := 1; depth <= depths; depth++ {
-		paid := map[int]bool{}
+		paid := 0 // domains, as bits
 		for _, i := range w.beside {
-			paid[w.domain(depth, i)] = true
+			paid |= 1 << w.domain(depth, i)
 		}
 		for i := range w.nodes {
 			domain := w.domain(depth, i)
-			if set>>i&1 == 0 || paid[domain] {
+			if set>>i&1 == 0 || paid>>domain&1 == 1 {
 				continue
 			}
-			paid[domain] = true
+			paid |= 1 << domain
 			isWhole := int64(1)
 			for j := range w.nodes {
 				if w.domain(depth, j) == domain {
@@ -310,7 +316,7 @@ func (w world) check(f *fabric.Fabric, plan placement.Plan) string {
 			return fmt.Sprintf("%+v comes after %+v", p, last)
 		}
 		last = p
-		i := w.index(f, p.Node)
+		i := index(f, p.Node)
 		if fills[i] == nil {
 			fills[i] = make([]int, len(w.classes))
 		}
@@ -378,13 +384,12 @@ func (w world) checkDomain(f *fabric.Fabric, plan placement.Plan, set int) strin
 }
 
 // index is the inverse of the fabric's numbering.
-func (w world) index(f *fabric.Fabric, number int) int {
-	for i := range w.nodes {
-		if nodeName(i) == f.Tree().Node(number) {
-			return i
-		}
+func index(f *fabric.Fabric, number int) int {
+	i, err := strconv.Atoi(f.Tree().Node(number)[1:])
+	if err != nil {
+		panic(err)
 	}
-	return -1
+	return i
 }
 
 // fabric builds the world for the solver, its nodes set in this order.

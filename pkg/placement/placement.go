@@ -104,10 +104,12 @@ const DefaultWork = 1_000_000
 
 // Solver solves problems. The zero value is ready.
 type Solver struct {
-	// Work bounds the steps of an exact search: DefaultWork if 0, none if negative.
+	// Work bounds the steps of the exact search for a problem, and again those of what comes after it: DefaultWork if 0, none
+	// if negative.
 	Work int
 
 	view view
+	left int // steps
 }
 
 // Solve returns a plan, or why there is none. It refuses a malformed problem with a panic of its own making: the caller
@@ -116,6 +118,7 @@ func (s *Solver) Solve(f *fabric.Fabric, p Problem) (Plan, *Refusal) {
 	check(f, p)
 	v := &s.view
 	v.look(f, p)
+	s.left = s.work()
 	places, ok := s.place()
 	if !ok {
 		return Plan{}, v.refuse()
@@ -130,8 +133,11 @@ func (s *Solver) work() int {
 	case s.Work < 0:
 		return 0
 	}
-	return s.Work
+	return min(s.Work, maxWork)
 }
+
+// maxWork bounds Solver.Work, so that a state has a number of 32 bits.
+const maxWork = 1 << 30
 
 func check(f *fabric.Fabric, p Problem) {
 	depth := f.Tree().Depth()

@@ -18,7 +18,7 @@ func worlds(maxClasses int) *rapid.Generator[world] {
 		draw := func(name string, from, to int) int { return rapid.IntRange(from, to).Draw(t, name) }
 		chance := func(name string, in int) bool { return draw(name, 1, in) == in }
 		w := world{levels: draw("levels", 0, 3)}
-		resources, most := draw("resources", 1, 2), draw("most free", 1, 6)
+		resources, most := draw("resources", 1, 2), draw("most free", 2, 8)
 		for range draw("nodes", 1, 12) {
 			n := node{domains: make([]string, w.levels), isWhole: rapid.Bool().Draw(t, "whole")}
 			for level := range n.domains {
@@ -31,7 +31,7 @@ func worlds(maxClasses int) *rapid.Generator[world] {
 			}
 			w.nodes = append(w.nodes, n)
 		}
-		w.required = draw("required", 0, w.levels+1)
+		w.required = max(0, draw("required", -2, w.levels+1))
 		classes := draw("classes", 1, maxClasses)
 		for range classes {
 			w.classes = append(w.classes, drawClass(t, resources, len(w.nodes), []int{8, 5, 3}[classes-1]))
@@ -41,7 +41,7 @@ func worlds(maxClasses int) *rapid.Generator[world] {
 			members += w.classes[i].members
 		}
 		w.minimum = draw("minimum", 0, members)
-		if chance("gang", 2) {
+		if chance("gang", 3) {
 			w.minimum = members
 		}
 		if len(w.classes) == 1 && chance("slices", 3) {
@@ -56,9 +56,9 @@ func worlds(maxClasses int) *rapid.Generator[world] {
 
 func drawClass(t *rapid.T, resources, nodes, most int) class {
 	c := class{members: rapid.IntRange(0, most).Draw(t, "members")}
-	c.minimum = rapid.IntRange(0, c.members).Draw(t, "class minimum")
+	c.minimum = max(0, rapid.IntRange(-c.members, c.members).Draw(t, "class minimum"))
 	for r := range resources {
-		c.asks = append(c.asks, rapid.IntRange(0, 3).Draw(t, "ask"))
+		c.asks = append(c.asks, rapid.IntRange(0, 2).Draw(t, "ask"))
 		if r == 0 {
 			c.asks[0] = max(1, c.asks[0])
 		}

@@ -8,27 +8,27 @@ import (
 	"strconv"
 )
 
-// tightest returns the nodes that a class should touch inside an outer domain, ascending, so that need members of it stand in
-// one domain of the depth floor or below; nil if no such domain holds them. floor is at least outer.
-func (s *Solver) tightest(class, outer, domain, floor int, need int64) []int {
+// tightest returns the nodes that the first class should touch inside an outer domain, ascending, so that need members of it
+// stand in one domain of the depth floor or below; nil if no such domain holds them. floor is at least outer.
+func (s *Solver) tightest(outer, domain, floor int, need int64) []int {
 	v := &s.view
-	if node := v.tightestNode(class, outer, domain, need); node >= 0 {
+	if node := v.tightestNode(outer, domain, need); node >= 0 {
 		return []int{node}
 	}
 	for depth := v.nodes - 1; depth >= floor; depth-- {
 		first, last := v.within(depth, outer, domain)
 		var candidates []int
 		for i := first; i < last; i++ {
-			if v.usable(class, depth, i) >= need {
+			if v.usable(0, depth, i) >= need {
 				candidates = append(candidates, i)
 			}
 		}
 		switch {
 		case len(candidates) == 0:
 		case depth == v.nodes-1:
-			return s.tightestLeaf(class, candidates, need)
+			return s.tightestLeaf(candidates, need)
 		default:
-			return s.tightestWide(class, depth, candidates, need)
+			return s.tightestWide(depth, candidates, need)
 		}
 	}
 	return nil
@@ -36,9 +36,9 @@ func (s *Solver) tightest(class, outer, domain, floor int, need int64) []int {
 
 // tightestNode returns the node with the fewest slots that holds all members, of these the one in the tightest domain; -1 if
 // there is none.
-func (v *view) tightestNode(class, outer, domain int, need int64) int {
+func (v *view) tightestNode(outer, domain int, need int64) int {
 	if outer == v.nodes {
-		if v.usable(class, outer, domain) >= need {
+		if v.usable(0, outer, domain) >= need {
 			return domain
 		}
 		return -1
@@ -46,8 +46,8 @@ func (v *view) tightestNode(class, outer, domain int, need int64) int {
 	best := -1
 	first, last := v.within(v.nodes-1, outer, domain)
 	for leaf := first; leaf < last; leaf++ {
-		node := v.tightestNodeOf(class, leaf, need)
-		if node >= 0 && (best < 0 || cmp.Or(v.compareSlots(class, v.nodes, node, best), v.compareWholes(v.nodes, node, best)) < 0) {
+		node := v.tightestNodeOf(leaf, need)
+		if node >= 0 && (best < 0 || cmp.Or(v.compareSlots(v.nodes, node, best), v.compareWholes(v.nodes, node, best)) < 0) {
 			best = node
 		}
 	}
@@ -55,18 +55,18 @@ func (v *view) tightestNode(class, outer, domain int, need int64) int {
 }
 
 // tightestNodeOf does the same for the nodes of one domain of the narrowest level.
-func (v *view) tightestNodeOf(class, leaf int, need int64) int {
-	if v.usable(class, v.nodes-1, leaf) < need {
+func (v *view) tightestNodeOf(leaf int, need int64) int {
+	if v.usable(0, v.nodes-1, leaf) < need {
 		return -1
 	}
 	best, bestSlots := -1, int32(math.MaxInt32)
 	wholes := v.fabric.Wholes()
 	first, last := v.span(v.nodes-1, leaf)
-	for i, slots := range v.classes[class].slots[first:last] {
+	for i, slots := range v.classes[0].slots[first:last] {
 		if slots > bestSlots || int64(slots) < need {
 			continue
 		}
-		if node := first + i; (slots < bestSlots || wholes[best] && !wholes[node]) && v.usable(class, v.nodes, node) >= need {
+		if node := first + i; (slots < bestSlots || wholes[best] && !wholes[node]) && v.usable(0, v.nodes, node) >= need {
 			best, bestSlots = node, slots
 		}
 	}
@@ -74,12 +74,12 @@ func (v *view) tightestNodeOf(class, leaf int, need int64) int {
 }
 
 // compareSlots compares two domains by their slots, then those that they are part of, upwards.
-func (v *view) compareSlots(class, depth, a, b int) int {
+func (v *view) compareSlots(depth, a, b int) int {
 	for ; depth >= 1; depth-- {
 		if a == b {
 			return 0
 		}
-		if c := cmp.Compare(v.sum(class, depth, a), v.sum(class, depth, b)); c != 0 {
+		if c := cmp.Compare(v.sum(0, depth, a), v.sum(0, depth, b)); c != 0 {
 			return c
 		}
 		a, b = v.parent(depth, a), v.parent(depth, b)
@@ -106,37 +106,37 @@ type leaf struct{ domain, nodes int }
 
 // tightestLeaf chooses among domains of the narrowest level that hold the gang each: those that need the fewest nodes, of
 // these the one with the best cover. Leaves whose nodes are alike are covered once.
-func (s *Solver) tightestLeaf(class int, domains []int, need int64) []int {
+func (s *Solver) tightestLeaf(domains []int, need int64) []int {
 	v := &s.view
 	depth := v.nodes - 1
 	var leaves []leaf
 	fewest := int(need) + 1
 	for _, domain := range domains {
-		if n := v.fewestChildren(class, depth, domain, need, fewest); n <= fewest {
+		if n := v.fewestChildren(depth, domain, need, fewest); n <= fewest {
 			if n < fewest {
 				fewest, leaves = n, leaves[:0]
 			}
 			leaves = append(leaves, leaf{domain, n})
 		}
 	}
-	slices.SortStableFunc(leaves, func(a, b leaf) int { return v.compareSlots(class, depth, a.domain, b.domain) })
+	slices.SortStableFunc(leaves, func(a, b leaf) int { return v.compareSlots(depth, a.domain, b.domain) })
 	covers := map[string][]int{} // by what the nodes of a leaf are like
 	var best []int
 	var bestItems []item
 	bestDomain := -1
 	for _, l := range leaves {
-		if best != nil && slotsOf(bestItems, best) == need && v.compareSlots(class, depth, bestDomain, l.domain) < 0 {
+		if best != nil && slotsOf(bestItems, best) == need && v.compareSlots(depth, bestDomain, l.domain) < 0 {
 			break // nodes cannot be tighter, and from here on the domains are less so
 		}
-		items := v.items(class, v.nodes, []int{l.domain})
+		items := v.items(v.nodes, []int{l.domain})
 		key := likeness(items)
 		chosen, ok := covers[key]
 		if !ok {
-			chosen = cover(items, need, s.work())
+			chosen = s.cover(items, need)
 			covers[key] = chosen
 		}
 		if best == nil || cmp.Or(cmp.Compare(slotsOf(items, chosen), slotsOf(bestItems, best)),
-			v.compareSlots(class, depth, l.domain, bestDomain),
+			v.compareSlots(depth, l.domain, bestDomain),
 			cmp.Compare(wholesOf(items, chosen), wholesOf(bestItems, best)),
 			v.compareWholes(depth, l.domain, bestDomain)) < 0 {
 			best, bestItems, bestDomain = chosen, items, l.domain
@@ -146,11 +146,11 @@ func (s *Solver) tightestLeaf(class int, domains []int, need int64) []int {
 }
 
 // fewestChildren returns how few children of a domain hold need members, anything above enough if it is more than enough.
-func (v *view) fewestChildren(class, depth, domain int, need int64, enough int) int {
+func (v *view) fewestChildren(depth, domain int, need int64, enough int) int {
 	first, last := v.within(depth+1, depth, domain)
 	widest := int64(1)
 	for i := first; i < last; i++ {
-		widest = max(widest, v.usable(class, depth+1, i))
+		widest = max(widest, v.usable(0, depth+1, i))
 	}
 	if n := (need + widest - 1) / widest; n > int64(enough) {
 		return int(n)
@@ -159,11 +159,11 @@ func (v *view) fewestChildren(class, depth, domain int, need int64, enough int) 
 		return int(need)
 	}
 	if widest > maxCounted {
-		return v.fewestBySorting(class, depth+1, first, last, need)
+		return v.fewestBySorting(depth+1, first, last, need)
 	}
 	var count [maxCounted + 1]int64
 	for i := first; i < last; i++ {
-		count[v.usable(class, depth+1, i)]++
+		count[v.usable(0, depth+1, i)]++
 	}
 	n := int64(0)
 	for room := widest; room >= 1; room-- {
@@ -179,10 +179,10 @@ func (v *view) fewestChildren(class, depth, domain int, need int64, enough int) 
 // maxCounted is up to how many slots domains are counted by their slots instead of being sorted.
 const maxCounted = 256
 
-func (v *view) fewestBySorting(class, depth, first, last int, need int64) int {
+func (v *view) fewestBySorting(depth, first, last int, need int64) int {
 	rooms := make([]int64, 0, last-first)
 	for i := first; i < last; i++ {
-		rooms = append(rooms, v.usable(class, depth, i))
+		rooms = append(rooms, v.usable(0, depth, i))
 	}
 	slices.Sort(rooms)
 	n := 0
@@ -196,12 +196,12 @@ func (v *view) fewestBySorting(class, depth, first, last int, need int64) int {
 }
 
 // items returns the domains of a depth inside these domains of the depth above.
-func (v *view) items(class, depth int, parents []int) (items []item) {
+func (v *view) items(depth int, parents []int) (items []item) {
 	for _, parent := range parents {
 		first, last := v.within(depth, depth-1, parent)
 		for i := first; i < last; i++ {
-			if room := v.usable(class, depth, i); room > 0 {
-				items = append(items, item{i, room, v.sum(class, depth, i), v.isWhole(depth, i)})
+			if room := v.usable(0, depth, i); room > 0 {
+				items = append(items, item{i, room, v.sum(0, depth, i), v.isWhole(depth, i)})
 			}
 		}
 	}

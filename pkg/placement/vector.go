@@ -4,8 +4,8 @@ import "github.com/phalanx-scheduler/phalanx/pkg/fabric"
 
 // Members of several classes on one node share what it has free: these look at all resources at once.
 
-// fitsBeside returns how many members of a class fit on a node beside those of the classes before it.
-func (v *view) fitsBeside(node int, before []int, class int) int {
+// fitsBeside returns how many members of a class fit on a node beside what fill has of other classes, which must fit.
+func (v *view) fitsBeside(node int, fill []int, class int) int {
 	slots := int64(v.classes[class].slots[node])
 	if slots == 0 {
 		return 0
@@ -15,20 +15,20 @@ func (v *view) fitsBeside(node int, before []int, class int) int {
 			continue
 		}
 		free := v.fabric.Free(node, want.Resource)
-		for other, n := range before {
-			if n > 0 {
+		for other, n := range fill {
+			if n > 0 && other != class {
 				free -= int64(n) * v.problem.Classes[other].asks(want.Resource)
 			}
 		}
-		slots = min(slots, max(0, free/want.Quantity))
+		slots = min(slots, free/want.Quantity)
 	}
 	return int(slots)
 }
 
-// fits tells whether so many members of each class fit on a node together.
-func (v *view) fits(node int, fill []int) bool {
+// isMaximal is true if no further member of any class fits on a node beside fill.
+func (v *view) isMaximal(node int, fill, wanted []int) bool {
 	for class, n := range fill {
-		if n > v.fitsBeside(node, fill[:class], class) {
+		if n < wanted[class] && v.fitsBeside(node, fill, class) > n {
 			return false
 		}
 	}

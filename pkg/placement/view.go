@@ -58,7 +58,7 @@ func (r *room) look(v *view, c Class) {
 		}
 		r.slots = r.own
 	}
-	r.sums = v.sumUp(r.sums, r.slots)
+	r.sums = v.sumUp(r.sums, r.slots, 0, 0)
 	r.usable = r.sums
 	if slice := v.problem.Slice; slice.Size > 1 {
 		r.usable = v.sliced(slice)
@@ -67,28 +67,36 @@ func (r *room) look(v *view, c Class) {
 	r.wants = int(min(int64(c.Members), r.usable[0][0]))
 }
 
-// sumUp adds values of nodes up the tree. Depths from 0 to that of the narrowest level are filled.
-func (v *view) sumUp(sums [][]int64, slots []int32) [][]int64 {
-	narrowest := v.tree.Depth()
-	for len(sums) <= narrowest {
-		sums = append(sums, nil)
-	}
-	sums = sums[:narrowest+1]
-	for depth := narrowest; depth >= 0; depth-- {
+// sumUp adds values of nodes up the tree inside one domain, as if there were none outside. Depths from 0 to that of the
+// narrowest level are filled; of what is outside nothing is.
+func (v *view) sumUp(sums [][]int64, slots []int32, outer, domain int) [][]int64 {
+	sums = grow(sums, v.nodes)
+	for depth := v.nodes - 1; depth >= 0; depth-- {
 		sums[depth] = resize(sums[depth], v.tree.Domains(depth))
-		for i := range sums[depth] {
-			d, sum := v.tree.Domain(depth, i), int64(0)
-			if depth == narrowest {
-				for _, s := range slots[d.First:d.Last] {
-					sum += int64(s)
-				}
-			} else {
-				for _, s := range sums[depth+1][d.FirstChild:d.LastChild] {
-					sum += s
-				}
+	}
+	for depth := v.nodes - 1; depth >= outer; depth-- {
+		first, last := v.within(depth, outer, domain)
+		for i := first; i < last; i++ {
+			d := v.tree.Domain(depth, i)
+			if depth < v.nodes-1 {
+				sums[depth][i] = sum(sums[depth+1][d.FirstChild:d.LastChild])
+				continue
 			}
-			sums[depth][i] = sum
+			total := int64(0)
+			for _, s := range slots[d.First:d.Last] {
+				total += int64(s)
+			}
+			sums[depth][i] = total
 		}
+	}
+	for depth := outer; depth > 0; depth-- {
+		above, inside := v.parent(depth, domain), int64(0)
+		if depth == v.nodes {
+			inside = int64(slots[domain])
+		} else {
+			inside = sums[depth][domain]
+		}
+		sums[depth-1][above], domain = inside, above
 	}
 	return sums
 }
@@ -181,6 +189,9 @@ func (v *view) span(depth, domain int) (first, last int) {
 
 // within returns the domains of a depth inside a domain of the same or a lower one: first <= domain < last.
 func (v *view) within(depth, outer, domain int) (first, last int) {
+	if depth == outer {
+		return domain, domain + 1
+	}
 	a, b := v.span(outer, domain)
 	if a == b {
 		return 0, 0

@@ -7,12 +7,12 @@ const maxCompared = 16
 
 // tightestWide chooses among domains of one depth that hold the gang each, none of whose narrower domains does: those that
 // need the fewest children, of these the one with the cheapest plan.
-func (s *Solver) tightestWide(class, depth int, domains []int, need int64) []int {
+func (s *Solver) tightestWide(depth int, domains []int, need int64) []int {
 	v := &s.view
 	var candidates []int
 	fewest := int(need) + 1
 	for _, domain := range domains {
-		if n := v.fewestChildren(class, depth, domain, need, fewest); n <= fewest {
+		if n := v.fewestChildren(depth, domain, need, fewest); n <= fewest {
 			if n < fewest {
 				fewest, candidates = n, candidates[:0]
 			}
@@ -20,15 +20,15 @@ func (s *Solver) tightestWide(class, depth int, domains []int, need int64) []int
 		}
 	}
 	if len(candidates) > maxCompared {
-		slices.SortStableFunc(candidates, func(a, b int) int { return v.compareSlots(class, depth, a, b) })
+		slices.SortStableFunc(candidates, func(a, b int) int { return v.compareSlots(depth, a, b) })
 		candidates = candidates[:maxCompared]
 	}
-	work := s.work() / len(candidates)
+	work := s.left / len(candidates)
 	var best []int
 	var bestCost Cost
 	for _, domain := range candidates {
-		nodes := s.inside(class, depth, domain, need, work)
-		if cost := v.cost(class, nodes); best == nil || cost.Compare(bestCost) < 0 {
+		nodes := s.inside(depth, domain, need, work)
+		if cost := v.cost(nodes); best == nil || cost.Compare(bestCost) < 0 {
 			best, bestCost = nodes, cost
 		}
 	}
@@ -36,16 +36,17 @@ func (s *Solver) tightestWide(class, depth int, domains []int, need int64) []int
 }
 
 // inside returns the nodes to touch in one domain that holds the gang.
-func (s *Solver) inside(class, depth, domain int, need int64, work int) []int {
-	if class == 0 && len(s.view.classes) == 1 && s.view.steps(depth, domain, need) <= int64(work) {
+func (s *Solver) inside(depth, domain int, need int64, work int) []int {
+	if s.view.steps(depth, domain, need, int64(work)) <= int64(work) {
 		if x := newExact(&s.view, []int{int(need)}, work); x != nil {
 			fillings := x.solve(depth, []int{domain}, func(placed []int) bool { return int64(placed[0]) >= need })
-			if !x.empty {
+			s.left -= work - x.left
+			if !x.isExhausted {
 				return nodesOf(fillings)
 			}
 		}
 	}
-	return s.levelByLevel(class, depth, domain, need)
+	return s.levelByLevel(depth, domain, need)
 }
 
 func nodesOf(fillings []filling) []int {
@@ -56,17 +57,20 @@ func nodesOf(fillings []filling) []int {
 	return out
 }
 
-// steps estimates what the exact search inside a domain would take.
-func (v *view) steps(depth, domain int, need int64) int64 {
+// steps estimates what the exact search inside a domain would take: any number above enough if it is more than that.
+func (v *view) steps(depth, domain int, need, enough int64) int64 {
 	own := min(need, v.sum(0, depth, domain)) + 1
+	if own > enough {
+		return own
+	}
 	first, last := v.within(depth+1, depth, domain)
 	if depth+1 == v.nodes {
 		return own * int64(last-first) * 2
 	}
 	total := int64(0)
-	for i := first; i < last; i++ {
+	for i := first; i < last && total <= enough; i++ {
 		if room := min(need, v.sum(0, depth+1, i)); room > 0 {
-			total += own*(room+1) + v.steps(depth+1, i, need)
+			total += own*(room+1) + v.steps(depth+1, i, need, enough)
 		}
 	}
 	return total
@@ -74,27 +78,27 @@ func (v *view) steps(depth, domain int, need int64) int64 {
 
 // levelByLevel chooses the fewest and tightest children, of these the fewest and tightest children, down to the nodes. It
 // does not see that other children, as few and less tight, might need fewer of their own (TestWhatLevelByLevelMisses).
-func (s *Solver) levelByLevel(class, depth, domain int, need int64) []int {
+func (s *Solver) levelByLevel(depth, domain int, need int64) []int {
 	v := &s.view
 	pool := []int{domain}
 	for depth++; ; depth++ {
-		items := v.items(class, depth, pool)
-		pool = domainsOf(items, cover(items, need, s.work()))
+		items := v.items(depth, pool)
+		pool = domainsOf(items, s.cover(items, need))
 		switch {
 		case depth == v.nodes:
 			return pool
 		case v.problem.Slice.Size > 1 && depth == v.problem.Slice.Depth:
-			return s.sliceBySlice(class, depth, pool, need)
+			return s.sliceBySlice(depth, pool, need)
 		}
 	}
 }
 
 // sliceBySlice fills domains of the slices' depth one after the other, each as tightly as can be.
-func (s *Solver) sliceBySlice(class, depth int, domains []int, need int64) []int {
+func (s *Solver) sliceBySlice(depth int, domains []int, need int64) []int {
 	var out []int
 	for _, domain := range domains {
-		take := min(need, s.view.usable(class, depth, domain))
-		out = append(out, s.tightest(class, depth, domain, depth, take)...)
+		take := min(need, s.view.usable(0, depth, domain))
+		out = append(out, s.tightest(depth, domain, depth, take)...)
 		need -= take
 	}
 	return out
