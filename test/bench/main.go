@@ -1,7 +1,7 @@
 // Command bench measures Phalanx against kube-scheduler, in kube-scheduler's own benchmark.
 //
-// Purpose: ratios that hold on any machine. The contenders take turns, one process per contender and workload, because the
-// scheduler's histograms add up over a process; of the rounds the median counts. What a contender and a workload are is
+// Purpose: ratios, which a quiet machine gives whatever its size. The contenders take turns, one process per contender and
+// workload, because the scheduler's histograms add up over a process; of the rounds the median counts. What a contender and a workload are is
 // written down in the harness (package harness, a module of its own); what is made of their figures in plan.go.
 //
 // It prints a table for docs/benchmarks.md, then one line per figure:
