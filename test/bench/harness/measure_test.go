@@ -176,8 +176,8 @@ func reportCPU(b *testing.B, samples *bytes.Buffer, gangs int) error {
 // spent is CPU. The scheduler's is that of samples in whose stack it has a frame: queue, cycles, handlers of its informers,
 // ledger. Where that is a binding cycle, which is an API request in the main, it counts as binding instead.
 //
-// Not in it is what runs for the scheduler on goroutines of others: the decoding of watch events, the HTTP transport, the
-// garbage collector's workers. It is the same for all contenders.
+// Not in it is what runs for the scheduler on goroutines of others: the decoding of watch events and the HTTP transport,
+// which are the same for all contenders, and the garbage collector's workers, which favour none that allocates little.
 type spent struct{ scheduler, binding, process time.Duration }
 
 // The frames to tell by.
