@@ -177,7 +177,7 @@ func reportCPU(b *testing.B, samples *bytes.Buffer, gangs int) error {
 // ledger. Where that is a binding cycle, which is an API request in the main, it counts as binding instead.
 //
 // Not in it is what runs for the scheduler on goroutines of others: the decoding of watch events and the HTTP transport,
-// which are the same for all contenders, and the garbage collector's workers, which favour none that allocates little.
+// which are the same for all contenders, and the garbage collector's workers, which is kind to those that allocate much.
 type spent struct{ scheduler, binding, process time.Duration }
 
 // The frames to tell by.
