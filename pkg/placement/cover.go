@@ -2,6 +2,7 @@ package placement
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -45,7 +46,7 @@ func (s *Solver) cover(items []item, need int64) []int {
 	}
 	s.left -= steps
 	var out []int
-	for k, n := range fewest(kinds, parts, need) {
+	for k, n := range s.memory.fewest(kinds, parts, need) {
 		out = append(out, kinds[k].items[:n]...)
 	}
 	slices.Sort(out)
@@ -106,47 +107,54 @@ func split(kinds []kind, need int64) []part {
 	return parts
 }
 
+// memory is what fewest works in.
+type memory struct {
+	best []weight // by sum
+	from []int32  // by part and sum: the sum without the part, -1 if it is not taken
+}
+
 // fewest returns how many items of each kind to take.
-func fewest(kinds []kind, parts []part, need int64) []int {
-	best := make([]weight, need+1)
-	best[0].isSet = true
-	from := make([]int32, len(parts)*(int(need)+1)) // by part and sum: the sum without the part, -1 if it is not taken
-	for i := range from {
-		from[i] = -1
+func (m *memory) fewest(kinds []kind, parts []part, need int64) []int {
+	m.best, m.from = resize(m.best, int(need+1)), resize(m.from, len(parts)*int(need+1))
+	for x := range m.best {
+		m.best[x] = weight{items: math.MaxInt64}
 	}
+	m.best[0] = weight{}
 	reach := int64(0)
 	for p, part := range parts {
-		row, own := from[p*int(need+1):][:need+1], part.weight(kinds[part.kind])
+		from, own := m.row(p), part.weight(kinds[part.kind])
+		for x := range from {
+			from[x] = -1
+		}
 		for x := reach; x >= 0; x-- { // downwards, so that a part is taken once
-			if !best[x].isSet || x == need {
+			if m.best[x].items == math.MaxInt64 || x == need {
 				continue
 			}
 			to := min(need, x+part.room)
-			if with := best[x].plus(own); with.isLess(best[to]) {
-				best[to], row[to] = with, int32(x)
+			if with := m.best[x].plus(own); with.isLess(m.best[to]) {
+				m.best[to], from[to] = with, int32(x)
 			}
 		}
 		reach = min(need, reach+part.room)
 	}
 	counts := make([]int, len(kinds))
-	x := need
+	x := int32(need)
 	for p := len(parts) - 1; p >= 0; p-- {
-		if before := from[p*int(need+1)+int(x)]; before >= 0 {
+		if before := m.row(p)[x]; before >= 0 {
 			counts[parts[p].kind] += int(parts[p].count)
-			x = int64(before)
+			x = before
 		}
 	}
 	return counts
 }
 
+func (m *memory) row(part int) []int32 { return m.from[part*len(m.best):][:len(m.best)] }
+
 // weight is what chosen items cost.
-type weight struct {
-	items, slots, wholes int64
-	isSet                bool
-}
+type weight struct{ items, slots, wholes int64 }
 
 func (p part) weight(k kind) weight {
-	w := weight{items: p.count, slots: p.count * k.slots, isSet: true}
+	w := weight{items: p.count, slots: p.count * k.slots}
 	if k.isWhole {
 		w.wholes = p.count
 	}
@@ -154,14 +162,14 @@ func (p part) weight(k kind) weight {
 }
 
 func (w weight) plus(other weight) weight {
-	return weight{w.items + other.items, w.slots + other.slots, w.wholes + other.wholes, true}
+	return weight{w.items + other.items, w.slots + other.slots, w.wholes + other.wholes}
 }
 
 func (w weight) isLess(than weight) bool {
-	switch {
-	case !than.isSet || w.items != than.items:
-		return !than.isSet || w.items < than.items
-	case w.slots != than.slots:
+	if w.items != than.items {
+		return w.items < than.items
+	}
+	if w.slots != than.slots {
 		return w.slots < than.slots
 	}
 	return w.wholes < than.wholes

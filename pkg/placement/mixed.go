@@ -55,7 +55,7 @@ func (v *view) wishes() [][]int {
 	least := make([]int, len(v.classes))
 	order := make([]int, len(v.classes))
 	for i, c := range v.problem.Classes {
-		all[i], least[i], order[i] = v.classes[i].wants, c.Minimum, i
+		all[i], least[i], order[i] = v.classes[i].wants, max(0, c.Minimum), i
 	}
 	spread := func(order []int) []int {
 		out := slices.Clone(least)
@@ -122,7 +122,13 @@ type mix struct {
 
 // classByClass fills a domain with so many members of each class, in this order; nil if a class does not fit.
 func (s *Solver) classByClass(depth, domain int, order, wanted []int) *mix {
-	m := &mix{v: &s.view, alone: &Solver{left: s.left / maxTries}, fills: map[int][]int{}, placed: make([]int, len(wanted))}
+	if s.alone == nil {
+		s.alone = &Solver{}
+	}
+	m := &mix{v: &s.view, alone: s.alone, fills: map[int][]int{}, placed: make([]int, len(wanted))}
+	steps := s.left / maxTries
+	m.alone.left = steps
+	defer func() { s.left -= steps - m.alone.left }()
 	for _, class := range order {
 		if m.add(class, depth, domain, wanted[class]); m.placed[class] < wanted[class] {
 			return nil
@@ -160,7 +166,7 @@ func (m *mix) add(class, depth, domain, left int) {
 			put(node, m.v.fitsBeside(node, fill, class)-fill[class])
 		}
 	}
-	if left == 0 {
+	if left <= 0 {
 		return
 	}
 	for _, node := range m.untouched(class, depth, domain, left) {

@@ -399,14 +399,18 @@ func (w world) fabric(order []int) *fabric.Fabric {
 		f.Resource(fmt.Sprint(r))
 	}
 	for _, i := range order {
-		n := w.nodes[i]
-		free := make([]int64, len(n.free))
-		for r, have := range n.free {
-			free[r] = int64(have)
-		}
-		f.Set(fabric.Node{Name: nodeName(i), Domains: n.domains, Free: free, IsWhole: n.isWhole})
+		w.set(f, i)
 	}
 	return f
+}
+
+func (w world) set(f *fabric.Fabric, i int) {
+	n := w.nodes[i]
+	free := make([]int64, len(n.free))
+	for r, have := range n.free {
+		free[r] = int64(have)
+	}
+	f.Set(fabric.Node{Name: nodeName(i), Domains: n.domains, Free: free, IsWhole: n.isWhole})
 }
 
 func (w world) inOrder() []int {

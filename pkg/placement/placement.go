@@ -108,8 +108,10 @@ type Solver struct {
 	// if negative.
 	Work int
 
-	view view
-	left int // steps
+	view   view
+	memory memory
+	alone  *Solver // for one class of several, nil until there are several
+	left   int     // steps
 }
 
 // Solve returns a plan, or why there is none. It refuses a malformed problem with a panic of its own making: the caller
@@ -136,8 +138,8 @@ func (s *Solver) work() int {
 	return min(s.Work, maxWork)
 }
 
-// maxWork bounds Solver.Work, so that a state has a number of 32 bits.
-const maxWork = 1 << 30
+// maxWork bounds Solver.Work: the exact search keeps some dozen bytes for each step.
+const maxWork = 1 << 24
 
 func check(f *fabric.Fabric, p Problem) {
 	depth := f.Tree().Depth()

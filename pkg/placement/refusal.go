@@ -116,7 +116,7 @@ func (v *view) least(class int) int {
 			missing -= v.classes[i].wants
 		}
 	}
-	return min(c.Members, max(c.Minimum, missing))
+	return max(0, min(c.Members, max(c.Minimum, missing)))
 }
 
 // closest returns the domain of the required depth that holds most of a class.

@@ -64,7 +64,7 @@ func (r *room) look(v *view, c Class) {
 		r.usable = v.sliced(slice)
 		c.Members -= c.Members % slice.Size
 	}
-	r.wants = int(min(int64(c.Members), r.usable[0][0]))
+	r.wants = int(min(int64(max(0, c.Members)), r.usable[0][0]))
 }
 
 // sumUp adds values of nodes up the tree inside one domain, as if there were none outside. Depths from 0 to that of the
