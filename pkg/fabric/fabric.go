@@ -64,21 +64,21 @@ type Fabric struct {
 	names     []string // of resources
 
 	records map[string]*record
-	order   []*record // sorted by compareRecords, but for what came since the last settle
-	came    []*record
-	hasGone bool
+	order   []*record // as of the last settle, sorted by compareRecords
+	came    []*record // since then
+	hasGone bool      // one of either has
 	tree    *Tree
 	wholes  []bool
 
 	tables map[string]*table
-	log    []int32 // numbers of nodes that changed, since the tree was built
+	log    []int32 // numbers of nodes that changed since the tree was built: see logChange
 	uses   int
 }
 
 // New returns an empty fabric with these levels, broadest first.
 func New(levels ...string) *Fabric {
 	f := &Fabric{levels: slices.Clone(levels), resources: map[string]Resource{}, records: map[string]*record{}, tables: map[string]*table{}}
-	f.tree = newTree(f.levels, nil)
+	f.settle()
 	return f
 }
 
@@ -103,7 +103,7 @@ func (f *Fabric) Set(node Node) {
 		old.free, old.isWhole = node.Free, node.IsWhole
 		if old.number >= 0 {
 			f.wholes[old.number] = node.IsWhole
-			f.log = append(f.log, old.number)
+			f.logChange(old.number)
 		}
 		return
 	}
@@ -117,10 +117,9 @@ func (f *Fabric) Set(node Node) {
 
 // Remove takes a node out. It does nothing if there is no such node.
 func (f *Fabric) Remove(name string) {
-	if r, ok := f.records[name]; ok {
+	if _, ok := f.records[name]; ok {
 		delete(f.records, name)
-		f.came = slices.DeleteFunc(f.came, func(other *record) bool { return other == r })
-		f.hasGone = f.hasGone || r.number >= 0
+		f.hasGone = true // settle drops it
 	}
 }
 
@@ -138,7 +137,8 @@ func (f *Fabric) Tree() *Tree {
 // settle numbers the nodes anew.
 func (f *Fabric) settle() {
 	if f.hasGone {
-		f.order = slices.DeleteFunc(f.order, func(r *record) bool { return f.records[r.name] != r })
+		isGone := func(r *record) bool { return f.records[r.name] != r }
+		f.order, f.came = slices.DeleteFunc(f.order, isGone), slices.DeleteFunc(f.came, isGone)
 	}
 	slices.SortFunc(f.came, compareRecords)
 	f.order = merge(f.order, f.came)

@@ -12,8 +12,8 @@ const (
 // table is how many pods of one request each node holds.
 type table struct {
 	slots []int32
-	seen  int // of the log
-	used  int
+	seen  int // so much of the log is in it; -1 if nothing is
+	used  int // when, counted in uses
 }
 
 // Slots returns how many pods of one request fit on each node, by node number, each pod whole on its node, at most
@@ -31,7 +31,6 @@ func (f *Fabric) Slots(request Request) []int32 {
 	}
 	f.uses++
 	t.used = f.uses
-	f.shortenLog()
 	if t.seen < 0 {
 		for i, r := range f.order {
 			t.slots[i] = r.slots(request)
@@ -45,19 +44,20 @@ func (f *Fabric) Slots(request Request) []int32 {
 	return t.slots
 }
 
-// shortenLog empties the log once walking over it costs more than walking over all nodes: who has not read it reads all.
-func (f *Fabric) shortenLog() {
-	if len(f.log) <= 2*len(f.order)+1024 {
-		return
-	}
-	for _, t := range f.tables {
-		if t.seen == len(f.log) {
-			t.seen = 0
-		} else {
-			t.seen = -1
+// logChange remembers that a node's tables are out of date. Once it would cost less to walk over all nodes than over the
+// log, the log starts anew: who has not read it to the end walks over all nodes.
+func (f *Fabric) logChange(node int32) {
+	if len(f.log) >= 2*len(f.order) {
+		for _, t := range f.tables {
+			if t.seen == len(f.log) {
+				t.seen = 0
+			} else {
+				t.seen = -1
+			}
 		}
+		f.log = f.log[:0]
 	}
-	f.log = f.log[:0]
+	f.log = append(f.log, node)
 }
 
 func (f *Fabric) forgetOldest() {
