@@ -34,7 +34,8 @@ type Amount struct {
 	Quantity int64
 }
 
-// Request is what one pod asks for. [Fabric.Slots] takes requests that are equal in their order for the same.
+// Request is what one pod asks for, each resource once at most. Requests that name the same in another order are the same,
+// but [Fabric.Slots] remembers them apart.
 type Request []Amount
 
 // Node is what the caller knows of one node.

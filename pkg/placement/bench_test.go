@@ -2,6 +2,8 @@ package placement_test
 
 import (
 	"fmt"
+	"math"
+	"runtime"
 	"testing"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
@@ -51,4 +53,51 @@ func BenchmarkSolve(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkFirst is the first plan of a scheduler that has just started: all nodes come, and a gang of 64 members that must
+// stand in one block is solved. It tells what the fabric keeps of a node, and how the time grows: the slope of its logarithm
+// over that of the nodes, which is 1 if twice the nodes take twice the time.
+func BenchmarkFirst(b *testing.B) {
+	var sizes, times []float64
+	for _, nodes := range []int{1_000, 5_000, 15_000, 100_000} {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			var f *fabric.Fabric
+			for b.Loop() {
+				var request fabric.Request
+				f, request = racks(nodes)
+				problem := placement.Problem{
+					Classes:  []placement.Class{{Request: request, Members: 64, Minimum: 64}},
+					Minimum:  64,
+					Required: 1,
+				}
+				var solver placement.Solver
+				if _, refused := solver.Solve(f, problem); refused != nil {
+					b.Fatalf("refused: %+v", refused)
+				}
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(nodes), "B/node")
+			runtime.KeepAlive(f)
+			sizes = append(sizes, math.Log(float64(nodes)))
+			times = append(times, math.Log(float64(b.Elapsed())/float64(b.N)))
+			b.ReportMetric(slope(sizes, times), "slope")
+		})
+	}
+}
+
+// slope is that of the line with the least squares; 0 through less than two points.
+func slope(x, y []float64) float64 {
+	n, sumX, sumY, sumXX, sumXY := float64(len(x)), 0.0, 0.0, 0.0, 0.0
+	for i := range x {
+		sumX, sumY, sumXX, sumXY = sumX+x[i], sumY+y[i], sumXX+x[i]*x[i], sumXY+x[i]*y[i]
+	}
+	if n < 2 {
+		return 0
+	}
+	return (n*sumXY - sumX*sumY) / (n*sumXX - sumX*sumX)
 }

@@ -6,7 +6,8 @@ import (
 )
 
 // beside places members of one class beside those that run already, where too many domains are in play for the exact
-// search: in the narrowest domain around those that run which has room for all that the widest one holds.
+// search: in the narrowest domain around those that run which has room for all that the widest one holds. Inside it, what
+// they touch already is not preferred (TestWhatBesideMisses).
 func (s *Solver) beside(domains []int) ([]Place, bool) {
 	v := &s.view
 	need := v.most(domains)
