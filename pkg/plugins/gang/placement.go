@@ -4,16 +4,19 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 )
 
 // try is what the plugin remembers of one try to place a gang. The scheduler works on one gang at a time, in one goroutine.
@@ -59,12 +62,17 @@ func tryOf(state reader) (*try, bool) {
 
 // GeneratePlacements is called once per try, before any member is looked at. It plans the whole gang at once, and returns the
 // plan's nodes as the only placement; or it refuses the gang, and no member is looked at.
-func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, parent *fwk.Placement) (*fwk.GeneratePlacementsResult, *fwk.Status) {
+func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, parent *fwk.Placement) (_ *fwk.GeneratePlacementsResult, status *fwk.Status) {
 	t, status := g.newTry(info)
 	if !status.IsSuccess() {
 		return nil, status
 	}
 	state.Write(tryKey, t)
+	defer func() {
+		if r := recover(); r != nil {
+			status = g.survive(ctx, t, r)
+		}
+	}()
 	if t.isEarly {
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
@@ -73,6 +81,16 @@ func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleSt
 		return nil, fwk.NewStatus(fwk.Unschedulable) // PodGroupPostFilter, which comes next, says why
 	}
 	return &fwk.GeneratePlacementsResult{Placements: placements}, nil
+}
+
+// survive turns a panic into the refusal of the gang that met it: others are planned as if nothing had happened. What the
+// plugin knew of the cluster is forgotten, for it may be half written.
+func (g *Gang) survive(ctx context.Context, t *try, cause any) *fwk.Status {
+	klog.FromContext(ctx).Error(nil, "Planning a gang panicked", "gang", t.key.String(), "panic", cause, "stack", string(debug.Stack()))
+	g.solver, g.refusals = placement.Solver{}, refusals{}
+	clear(g.clusters)
+	t.plan, t.refused = nil, gang.Waiting{Reason: gang.SchedulerError, Sentence: fmt.Sprintf("planning the gang panicked: %v", cause)}
+	return fwk.NewStatus(fwk.Unschedulable)
 }
 
 // newTry takes stock of what the gang still needs.

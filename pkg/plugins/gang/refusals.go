@@ -12,8 +12,8 @@ import (
 const maxRefusals = 10_000
 
 // refusals remembers problems without a solution. A gang that asks the same again, while nothing happened that could help
-// anybody, gets the same answer without solving.
-type refusals map[gang.Key]refusal
+// anybody, gets the same answer without solving. The zero value remembers nothing yet.
+type refusals struct{ last map[gang.Key]refusal }
 
 type refusal struct {
 	asked string
@@ -21,20 +21,20 @@ type refusal struct {
 }
 
 // of returns why the gang was refused when it asked the same, the zero value if it did not.
-func (r refusals) of(key gang.Key, asked string) gang.Waiting {
-	if last, ok := r[key]; ok && last.asked == asked {
+func (r *refusals) of(key gang.Key, asked string) gang.Waiting {
+	if last, ok := r.last[key]; ok && last.asked == asked {
 		refusalsRepeated.Inc()
 		return last.why
 	}
-	delete(r, key)
+	delete(r.last, key)
 	return gang.Waiting{}
 }
 
-func (r refusals) remember(key gang.Key, asked string, why gang.Waiting) {
-	if len(r) >= maxRefusals {
-		clear(r)
+func (r *refusals) remember(key gang.Key, asked string, why gang.Waiting) {
+	if r.last == nil || len(r.last) >= maxRefusals {
+		r.last = map[gang.Key]refusal{}
 	}
-	r[key] = refusal{asked, why}
+	r.last[key] = refusal{asked, why}
 }
 
 // fingerprint is the same for the same problem on nodes that give nobody more room.
