@@ -94,6 +94,7 @@ func checkAbsurd(t *rapid.T) {
 	if draw("more work", 0, 3) == 3 {
 		solver.Work = 100_000
 	}
+	solver.Candidates(f, p)
 	plan, refused := solver.Solve(f, p)
 	if refused == nil {
 		requireFits(t, f, p, plan)

@@ -118,3 +118,27 @@ func TestABoundedSolverRefusesNothingOfOneClass(t *testing.T) {
 		require.LessOrEqual(t, slices.Compare(cost, flat(plan.Cost)), 0, "better than the best: %+v", plan)
 	})
 }
+
+// TestCandidatesHoldWhatFits is what a caller relies on who asks for domains instead of a plan: the domain of the required
+// level in which the gang fits is among them, and there are none where no class has room.
+func TestCandidatesHoldWhatFits(t *testing.T) {
+	var solver placement.Solver
+	rapid.Check(t, func(t *rapid.T) {
+		w := worlds(3).Draw(t, "world")
+		f := w.fabric(w.inOrder())
+		p := w.problem(f)
+		plan, refused := solver.Solve(f, p)
+		candidates := solver.Candidates(f, p)
+		for _, c := range candidates {
+			require.GreaterOrEqual(t, c.Depth, w.required)
+			require.Less(t, c.First, c.Last)
+		}
+		if refused != nil {
+			return
+		}
+		first, last := plan.Places[0].Node, plan.Places[len(plan.Places)-1].Node
+		require.True(t, slices.ContainsFunc(candidates, func(c placement.Candidate) bool {
+			return c.Depth == w.required && c.First <= first && last < c.Last
+		}), "%+v not in %+v", plan.Places, candidates)
+	})
+}

@@ -101,34 +101,21 @@ func (v *view) compareWholes(depth, a, b int) int {
 	return 0
 }
 
-// leaf is a domain of the narrowest level that holds the gang.
-type leaf struct{ domain, nodes int }
-
 // tightestLeaf chooses among domains of the narrowest level that hold the gang each: those that need the fewest nodes, of
 // these the one with the best cover. Leaves whose nodes are alike are covered once.
 func (s *Solver) tightestLeaf(domains []int, need int64) []int {
 	v := &s.view
 	depth := v.nodes - 1
-	var leaves []leaf
-	fewest := int(need) + 1
-	for _, domain := range domains {
-		if n := v.fewestChildren(depth, domain, need, fewest); n <= fewest {
-			if n < fewest {
-				fewest, leaves = n, leaves[:0]
-			}
-			leaves = append(leaves, leaf{domain, n})
-		}
-	}
-	slices.SortStableFunc(leaves, func(a, b leaf) int { return v.compareSlots(depth, a.domain, b.domain) })
+	leaves := v.withFewestChildren(depth, domains, need)
 	covers := map[string][]int{} // by what the nodes of a leaf are like
 	var best []int
 	var bestItems []item
 	bestDomain := -1
-	for _, l := range leaves {
-		if best != nil && slotsOf(bestItems, best) == need && v.compareSlots(depth, bestDomain, l.domain) < 0 {
+	for _, leaf := range leaves {
+		if best != nil && slotsOf(bestItems, best) == need && v.compareSlots(depth, bestDomain, leaf) < 0 {
 			break // nodes cannot be tighter, and from here on the domains are less so
 		}
-		items := v.items(v.nodes, []int{l.domain})
+		items := v.items(v.nodes, []int{leaf})
 		key := likeness(items)
 		chosen, ok := covers[key]
 		if !ok {
@@ -136,13 +123,31 @@ func (s *Solver) tightestLeaf(domains []int, need int64) []int {
 			covers[key] = chosen
 		}
 		if best == nil || cmp.Or(cmp.Compare(slotsOf(items, chosen), slotsOf(bestItems, best)),
-			v.compareSlots(depth, l.domain, bestDomain),
+			v.compareSlots(depth, leaf, bestDomain),
 			cmp.Compare(wholesOf(items, chosen), wholesOf(bestItems, best)),
-			v.compareWholes(depth, l.domain, bestDomain)) < 0 {
-			best, bestItems, bestDomain = chosen, items, l.domain
+			v.compareWholes(depth, leaf, bestDomain)) < 0 {
+			best, bestItems, bestDomain = chosen, items, leaf
 		}
 	}
 	return domainsOf(bestItems, best)
+}
+
+// withFewestChildren returns those of the domains of a depth of which the fewest children hold need members, the tightest
+// domain first.
+func (v *view) withFewestChildren(depth int, domains []int, need int64) []int {
+	var out []int
+	fewest := int(need) + 1
+	for _, domain := range domains {
+		n := v.fewestChildren(depth, domain, need, fewest)
+		if n < fewest {
+			fewest, out = n, out[:0]
+		}
+		if n == fewest {
+			out = append(out, domain)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b int) int { return v.compareSlots(depth, a, b) })
+	return out
 }
 
 // fewestChildren returns how few children of a domain hold need members, anything above enough if it is more than enough.

@@ -1,28 +1,15 @@
 package placement
 
-import "slices"
-
-// maxCompared bounds how many domains that need equally few children are compared: the tightest.
+// maxCompared bounds how many domains that need equally few children are compared: the tightest
+// (TestOnlyTheTightestDomainsAreCompared).
 const maxCompared = 16
 
 // tightestWide chooses among domains of one depth that hold the gang each, none of whose narrower domains does: those that
 // need the fewest children, of these the one with the cheapest plan.
 func (s *Solver) tightestWide(depth int, domains []int, need int64) []int {
 	v := &s.view
-	var candidates []int
-	fewest := int(need) + 1
-	for _, domain := range domains {
-		if n := v.fewestChildren(depth, domain, need, fewest); n <= fewest {
-			if n < fewest {
-				fewest, candidates = n, candidates[:0]
-			}
-			candidates = append(candidates, domain)
-		}
-	}
-	if len(candidates) > maxCompared {
-		slices.SortStableFunc(candidates, func(a, b int) int { return v.compareSlots(depth, a, b) })
-		candidates = candidates[:maxCompared]
-	}
+	candidates := v.withFewestChildren(depth, domains, need)
+	candidates = candidates[:min(len(candidates), maxCompared)]
 	work := s.left / len(candidates)
 	var best []int
 	var bestCost Cost
