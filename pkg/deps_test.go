@@ -32,12 +32,13 @@ pkg/gang/internal/operators     [api]       pkg/gang pkg/gang/coscheduling pkg/g
 pkg/gang/coscheduling           [api]       pkg/gang pkg/gang/internal/object
 pkg/gang/native                 [api]       pkg/gang pkg/gang/internal/object
 pkg/gang/volcano                [api]       pkg/gang pkg/gang/internal/object
+pkg/gang/volcano/hypernode      [api]       pkg/gang pkg/gang/internal/object
 pkg/gang/feed                   [api]
 pkg/gang/ledger                 [api]       pkg/gang pkg/gang/feed
 pkg/gang/scribe                 [api]       pkg/gang pkg/gang/ledger
-pkg/plugins/gang/internal/cluster [scheduler] pkg/fabric pkg/placement
-pkg/plugins/gang                [scheduler] pkg/explain pkg/fabric pkg/gang pkg/gang/ledger pkg/placement pkg/plugins/gang/internal/cluster
-pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/gang/ledger pkg/gang/native pkg/gang/scribe pkg/gang/volcano pkg/plugins/gang
+pkg/plugins/gang/internal/cluster [scheduler] pkg/fabric pkg/gang/volcano/hypernode pkg/placement
+pkg/plugins/gang                [scheduler] pkg/explain pkg/fabric pkg/gang pkg/gang/ledger pkg/gang/volcano/hypernode pkg/placement pkg/plugins/gang/internal/cluster
+pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/gang/ledger pkg/gang/native pkg/gang/scribe pkg/gang/volcano pkg/gang/volcano/hypernode pkg/plugins/gang
 cmd/phalanx-scheduler           [scheduler] pkg/scheduler
 `
 

@@ -9,5 +9,5 @@
 // Purpose: the one place that knows all the others. Invariants: the API server's feature gates are never touched, ours are
 // those of this process; what the API server does not serve is asked for by nobody; each profile runs our plugins,
 // whatever its configuration file says; the lease is not that of the default scheduler.
-// Cost: at start one discovery; afterwards one small discovery request per dialect and dialectPollInterval.
+// Cost: at start one discovery; afterwards one small discovery request per dialect, and one for HyperNodes, every pollInterval.
 package scheduler

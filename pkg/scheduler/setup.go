@@ -31,6 +31,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/native"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/scribe"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
 )
 
@@ -99,7 +100,7 @@ func newCore(ctx context.Context, opts *options.Options, cc *appconfig.Completed
 		core.WithProfiles(cc.ComponentConfig.Profiles...),
 		core.WithPercentageOfNodesToScore(cc.ComponentConfig.PercentageOfNodesToScore),
 		core.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{
-			gangplugin.Name:     gangplugin.Factory(edge.ledger),
+			gangplugin.Name:     gangplugin.Factory(edge.ledger, edge.hyperNodes),
 			gangplugin.SortName: gangplugin.SortFactory(edge.ledger),
 		}),
 		core.WithPodMaxBackoffSeconds(cc.ComponentConfig.PodMaxBackoffSeconds),
@@ -137,9 +138,17 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 	if err := waker.watch(cc.InformerFactory); err != nil {
 		return err
 	}
+	surveyor := &surveyor{
+		hyperNodes: edge.hyperNodes,
+		nodes:      cc.InformerFactory.Core().V1().Nodes().Lister(),
+		events:     cc.EventBroadcaster.NewRecorder(cc.ComponentConfig.Profiles[0].SchedulerName),
+		hasRoom:    waker.hasRoom,
+		clock:      clock.RealClock{},
+	}
 	onceLeading(sched, func() {
 		go writer.Run(ctx)
 		go waker.run(ctx)
+		go surveyor.run(ctx)
 	})
 	go edge.sources.run(ctx)
 	return nil
@@ -204,4 +213,7 @@ func onceLeading(sched *core.Scheduler, f func()) {
 	}
 }
 
-var _ gangplugin.Account = &ledger.Ledger{}
+var (
+	_ gangplugin.Account    = &ledger.Ledger{}
+	_ gangplugin.HyperNodes = &hypernode.Set{}
+)

@@ -26,28 +26,29 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 	"k8s.io/utils/clock"
 
-	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/scribe"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 )
 
 const (
-	// dialectPollInterval is how soon a dialect is noticed whose CRD comes or goes while we run.
-	dialectPollInterval = 5 * time.Second
-	// dialectPatience is how long the start waits for the PodGroups of one dialect. After it the dialect's gangs wait, and
-	// nobody else does.
-	dialectPatience = 15 * time.Second
+	// pollInterval is how soon a dialect, or HyperNodes, are noticed whose CRD comes or goes while we run.
+	pollInterval = 5 * time.Second
+	// patience is how long the start waits for the PodGroups of one dialect, and for the HyperNodes. After it the dialect's
+	// gangs wait, and nobody else does.
+	patience = 15 * time.Second
 	// writerShare is the part of the client's rate that the scribe and the sources get for themselves.
 	writerShare = 0.1
 )
 
 // edge is where dialects become Kubernetes: the ledger, what fills it, and the client that writes for it.
 type edge struct {
-	ledger  *ledger.Ledger
-	queue   *scribe.Queue
-	sources *sources
-	client  kubernetes.Interface
-	dynamic dynamic.Interface
+	ledger     *ledger.Ledger
+	hyperNodes *hypernode.Set
+	queue      *scribe.Queue
+	sources    *sources
+	client     kubernetes.Interface
+	dynamic    dynamic.Interface
 }
 
 func newEdge(kubeConfig *rest.Config, schedulerNames []string) (*edge, error) {
@@ -64,10 +65,14 @@ func newEdge(kubeConfig *rest.Config, schedulerNames []string) (*edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &edge{queue: scribe.NewQueue(clock.RealClock{}), client: client, dynamic: dynamicClient}
+	e := &edge{hyperNodes: hypernode.NewSet(), queue: scribe.NewQueue(clock.RealClock{}), client: client, dynamic: dynamicClient}
 	all := dialects()
 	e.ledger = ledger.New(all, schedulerNames, e.queue.Changed)
-	e.sources = &sources{ledger: e.ledger, dialects: all, client: client, dynamic: dynamicClient, discovery: client.Discovery()}
+	e.sources = &sources{ledger: e.ledger, client: client, dynamic: dynamicClient, discovery: client.Discovery()}
+	for _, dialect := range all {
+		e.sources.optional = append(e.sources.optional, source{dialect.Name() + " podgroups", dialect.Resource(), e.ledger.GroupStore(dialect)})
+	}
+	e.sources.optional = append(e.sources.optional, source{"hypernodes", hypernode.Resource, e.hyperNodes})
 	return e, nil
 }
 
@@ -120,25 +125,33 @@ func (e *edge) watchBeside(factory informers.SharedInformerFactory) {
 	})
 }
 
-// sources fill the ledger from the API server.
+// sources fill the ledger and the set of HyperNodes from the API server.
 type sources struct {
 	ledger    *ledger.Ledger
-	dialects  []gang.Dialect
+	optional  []source
 	client    kubernetes.Interface
 	dynamic   dynamic.Interface
 	discovery discovery.DiscoveryInterface
 }
 
-// run fills the ledger until the context is done. The core sees pods and groups once all of them have been listed.
+// source is a resource that the API server may serve or not, and who takes in its objects.
+type source struct {
+	name     string // for logs
+	resource schema.GroupVersionResource
+	store    cache.ReflectorStore
+}
+
+// run fills the ledger and the set until the context is done. The core sees pods and groups once all has been listed: a gang
+// that is placed before the HyperNodes are known stays where they would not have it.
 func (s *sources) run(ctx context.Context) {
 	var group, listed sync.WaitGroup
-	listed.Add(1 + len(s.dialects))
+	listed.Add(1 + len(s.optional))
 	group.Go(func() {
 		store := &signalling{ReflectorStore: s.ledger.PodStore(), filled: sync.OnceFunc(listed.Done)}
 		cache.NewReflectorWithOptions(s.pods(), &v1.Pod{}, store, cache.ReflectorOptions{Name: "pods"}).RunWithContext(ctx)
 	})
-	for _, dialect := range s.dialects {
-		group.Go(func() { s.follow(ctx, dialect, sync.OnceFunc(listed.Done)) })
+	for _, from := range s.optional {
+		group.Go(func() { s.follow(ctx, from, sync.OnceFunc(listed.Done)) })
 	}
 	go func() { // ends with the last list; a process that is told to stop before does not wait for it
 		listed.Wait()
@@ -159,33 +172,33 @@ func (s *sources) pods() cache.ListerWatcher {
 	}, s.client)
 }
 
-// follow reflects one dialect while the API server serves it. It calls settled once the dialect's groups are listed, or
-// known not to be served, or have kept everybody waiting long enough.
-func (s *sources) follow(ctx context.Context, dialect gang.Dialect, settled func()) {
-	logger := klog.FromContext(ctx).WithValues("dialect", dialect.Name(), "resource", dialect.Resource().String())
-	patience := time.AfterFunc(dialectPatience, settled)
-	defer patience.Stop()
-	var current *reflection // nil while the dialect is not served
+// follow reflects a source while the API server serves it. It calls settled once its objects are listed, or known not to be
+// served, or have kept everybody waiting long enough.
+func (s *sources) follow(ctx context.Context, from source, settled func()) {
+	logger := klog.FromContext(ctx).WithValues("source", from.name, "resource", from.resource.String())
+	timer := time.AfterFunc(patience, settled)
+	defer timer.Stop()
+	var current *reflection // nil while the source is not served
 	defer func() { current.stop() }()
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
-		names, err := resourcesOf(s.discovery, dialect.Resource().GroupVersion())
+		names, err := resourcesOf(s.discovery, from.resource.GroupVersion())
 		if err != nil {
-			logger.Error(err, "The API server does not say whether it serves a dialect, asking again")
+			logger.Error(err, "The API server does not say whether it serves a source, asking again")
 			return
 		}
-		switch isServed := names[dialect.Resource().Resource]; {
+		switch isServed := names[from.resource.Resource]; {
 		case isServed && current == nil:
-			logger.Info("Following the PodGroups of a dialect")
-			current = s.reflect(ctx, dialect, settled)
+			logger.Info("Following a source")
+			current = s.reflect(ctx, from, settled)
 		case !isServed && current != nil:
-			logger.Info("The API server ceased to serve a dialect")
+			logger.Info("The API server ceased to serve a source")
 			current.stop()
 			current = nil
-			_ = s.ledger.GroupStore(dialect).Replace(nil, "")
+			_ = from.store.Replace(nil, "")
 		case !isServed:
 			settled()
 		}
-	}, dialectPollInterval)
+	}, pollInterval)
 }
 
 // reflection is a reflector at work.
@@ -202,19 +215,19 @@ func (r *reflection) stop() {
 	}
 }
 
-func (s *sources) reflect(ctx context.Context, dialect gang.Dialect, filled func()) *reflection {
-	groups := s.dynamic.Resource(dialect.Resource()).Namespace(metav1.NamespaceAll)
+func (s *sources) reflect(ctx context.Context, from source, filled func()) *reflection {
+	objects := s.dynamic.Resource(from.resource) // of all namespaces
 	lw := cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return groups.List(ctx, o)
+			return objects.List(ctx, o)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return groups.Watch(ctx, o)
+			return objects.Watch(ctx, o)
 		},
 	}, s.dynamic)
-	store := &signalling{ReflectorStore: s.ledger.GroupStore(dialect), filled: filled}
+	store := &signalling{ReflectorStore: from.store, filled: filled}
 	reflector := cache.NewReflectorWithOptions(lw, &unstructured.Unstructured{}, store, cache.ReflectorOptions{
-		Name: dialect.Name() + " podgroups", TypeDescription: dialect.Resource().String(),
+		Name: from.name, TypeDescription: from.resource.String(),
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reflection{cancel: cancel, done: make(chan struct{})}

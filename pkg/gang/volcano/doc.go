@@ -18,6 +18,8 @@
 //   - networkTopology: hard, the default, requires a domain of highestTierAllowed or of highestTierName, soft prefers one. Tiers
 //     begin at 1; both a tier and a tier name are refused. Without either no level is asked for, and the gang is placed as
 //     narrowly as it fits: so Volcano takes it, too. Its CRD up to 1.13 fills in tier 1, which then is what the object says.
+//     Tiers are those of the cluster's HyperNodes: see package hypernode. Without any, tier N is the N-th level of the
+//     plugin's arguments from the narrowest.
 //   - subGroupPolicy: rules that make sub-groups, the first that picks a pod decides. Without labelSelector a rule picks all
 //     pods, without matchLabelKeys what it picks is one sub-group. minSubGroups sub-groups of subGroupSize pods must run
 //     together; their networkTopology holds for each of them besides that of the group. Their names must differ.

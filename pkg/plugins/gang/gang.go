@@ -30,6 +30,7 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
 )
@@ -41,6 +42,7 @@ const Name = "Gang"
 type Gang struct {
 	handle        fwk.Handle
 	account       Account
+	hyperNodes    HyperNodes
 	permitTimeout time.Duration
 	waiting       waitingMembers
 
@@ -76,8 +78,14 @@ type Account interface {
 	Role(gang.Key, *v1.Pod) string
 }
 
+// HyperNodes are what the cluster has of them; a hypernode.Set is one.
+type HyperNodes interface {
+	// Current returns the same tree until a HyperNode changes, nil while there are none.
+	Current() *hypernode.Tree
+}
+
 // Factory returns what the framework builds the plugin with, once per profile.
-func Factory(account Account) frameworkruntime.PluginFactory {
+func Factory(account Account, hyperNodes HyperNodes) frameworkruntime.PluginFactory {
 	return func(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 		args, err := argsOf(object)
 		if err != nil {
@@ -86,6 +94,7 @@ func Factory(account Account) frameworkruntime.PluginFactory {
 		return &Gang{
 			handle:        handle,
 			account:       account,
+			hyperNodes:    hyperNodes,
 			permitTimeout: time.Duration(*args.ScheduleTimeoutSeconds) * time.Second,
 			levels:        args.Topology.clusterLevels(),
 			clusters:      map[string]*cluster.Cluster{},

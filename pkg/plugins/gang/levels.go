@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
 )
 
@@ -19,7 +20,8 @@ type Level struct {
 	NodeLabel string `json:"nodeLabel"`
 }
 
-// Topology is the fabric's levels in [GangArgs]: a preset, or levels.
+// Topology is the fabric's levels in [GangArgs]: a preset, or levels. Where the cluster has Volcano's HyperNodes, their tiers
+// are the levels, and these hold for wishes that name them: see package hypernode.
 type Topology struct {
 	// Preset names a list of levels that is built in: see [Presets]. "auto" if nothing is said.
 	Preset string `json:"preset,omitempty"`
@@ -108,15 +110,22 @@ func (l levels) named(name string) (cluster.Level, bool) {
 // isNode is true for the words that mean a single node.
 func isNode(name string) bool { return name == v1.LabelHostname || name == "node" || name == "host" }
 
-// foreign returns the node labels that a wish asks for and that are no configured level, in the order broad to narrow that
-// the wish itself implies.
-func (l levels) foreign(w gang.Wish) []cluster.Level {
+// foreign returns the node labels that a wish asks for and that are no level of the fabric, in the order broad to narrow that
+// the wish itself implies. Where HyperNodes are the fabric, the configured levels are foreign.
+func (l levels) foreign(w gang.Wish, hyperNodes *hypernode.Tree) []cluster.Level {
 	var out []cluster.Level
 	for _, level := range []gang.Level{w.Required, w.Preferred, w.Slice} {
-		if _, isKnown := l.named(level.Name); isKnown || isNode(level.Name) || !strings.Contains(level.Name, "/") {
+		found, isConfigured := l.named(level.Name)
+		if isNode(level.Name) || isConfigured && hyperNodes == nil || hyperNodes.Has(level.Name) {
 			continue
 		}
-		if found := (cluster.Level{Name: level.Name, NodeLabel: level.Name}); !slices.Contains(out, found) {
+		if !isConfigured {
+			if !strings.Contains(level.Name, "/") {
+				continue
+			}
+			found = cluster.Level{Name: level.Name, NodeLabel: level.Name}
+		}
+		if !slices.Contains(out, found) {
 			out = append(out, found)
 		}
 	}
@@ -144,6 +153,8 @@ func depth(c *cluster.Cluster, level gang.Level) (depth int, complaint string) {
 	switch {
 	case level == gang.Level{}:
 		return 0, ""
+	case level.Tier > 0 && c.HyperNodes() != nil:
+		return c.HyperNodes().Depth(level.Tier), ""
 	case level.Tier > 0: // tier 1 is the narrowest level; beyond the broadest there is the cluster
 		return max(0, len(have)+1-level.Tier), ""
 	}

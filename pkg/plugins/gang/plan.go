@@ -62,9 +62,9 @@ func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []
 
 // clusterFor returns the picture of the cluster that knows the levels of a wish, brought up to date.
 func (g *Gang) clusterFor(w gang.Wish, nodes []fwk.NodeInfo) *cluster.Cluster {
-	wanted, key := []cluster.Level(g.levels), ""
-	if foreign := g.levels.foreign(w); len(foreign) > 0 {
-		wanted = g.levels.of(w)
+	wanted, key, hyperNodes := []cluster.Level(g.levels), "", g.hyperNodes.Current()
+	if foreign := g.levels.foreign(w, hyperNodes); len(foreign) > 0 {
+		wanted, hyperNodes = g.levels.of(w), nil
 		for _, level := range wanted {
 			key += level.NodeLabel + "\n"
 		}
@@ -79,6 +79,7 @@ func (g *Gang) clusterFor(w gang.Wish, nodes []fwk.NodeInfo) *cluster.Cluster {
 		c = cluster.New(wanted)
 		g.clusters[key] = c
 	}
+	c.StandIn(hyperNodes)
 	c.Update(nodes)
 	return c
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/native"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
 )
 
@@ -32,7 +33,7 @@ func (e *edge) gang(ctx context.Context, args runtime.Object, handle fwk.Handle)
 	if err := e.follow(handle.SharedInformerFactory()); err != nil {
 		return nil, err
 	}
-	return gangplugin.Factory(e.ledger)(ctx, args, handle)
+	return gangplugin.Factory(e.ledger, hypernode.NewSet())(ctx, args, handle)
 }
 
 // sort is the factory of the plugin that orders the queue.

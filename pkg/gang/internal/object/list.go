@@ -27,6 +27,10 @@ func (r *Reader) List(path ...string) []*Reader {
 	return readers
 }
 
+// Apart returns a reader of the same object that complains to an ear of its own, for a caller that can do without the object
+// if something is wrong with it.
+func (r *Reader) Apart() *Reader { return &Reader{object: r.object, at: r.at, complaint: new(string)} }
+
 // Texts reads a list of strings that are not empty.
 func (r *Reader) Texts(path ...string) []string {
 	var texts []string

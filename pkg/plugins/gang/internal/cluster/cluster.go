@@ -2,28 +2,33 @@
 //
 // Purpose: the one place where Kubernetes' nodes become numbers. Invariants: it belongs to the scheduling loop's goroutine;
 // the picture is that of the last [Cluster.Update]. A level that no node carries a label of is left out, so that a list of
-// levels may name more than a cluster has.
+// levels may name more than a cluster has. Where there are HyperNodes, their tiers are the levels instead.
 // Cost: an update looks at each node's generation and reads again those that changed; a node that comes, goes or moves
-// costs a walk over all of them.
+// costs a walk over all of them, and so does a change of the HyperNodes. Where a node stands is looked up when its labels
+// change, not when its pods do.
 package cluster
 
 import (
+	"maps"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 )
 
-// Level is a topology level: what it is called, and the node label whose value names a node's domain.
+// Level is a topology level: what it is called, and the node label whose value names a node's domain, "" for a tier of the
+// HyperNodes.
 type Level struct{ Name, NodeLabel string }
 
 // Cluster is the picture. Build it with [New].
 type Cluster struct {
 	configured []Level
-	labelled   []int   // by configured level: how many nodes carry its label
-	levels     []Level // those that any node carries
+	labelled   []int           // by configured level: how many nodes carry its label
+	hyperNodes *hypernode.Tree // nil where labels are the levels
+	levels     []Level         // the tiers, or those that any node carries
 
 	fabric *fabric.Fabric
 	tree   *fabric.Tree
@@ -43,6 +48,7 @@ type node struct {
 	info       fwk.NodeInfo
 	object     *v1.Node
 	generation int64
+	domains    []string // at the levels
 	free       []int64
 	round      int
 }
@@ -55,6 +61,18 @@ func New(levels []Level) *Cluster {
 		fabric: empty, tree: empty.Tree(), nodes: map[string]*node{}, admissions: map[string]*admission{},
 	}
 }
+
+// StandIn makes the tiers of these HyperNodes the levels, or the labels again for nil. It costs nothing if they are the same
+// as before.
+func (c *Cluster) StandIn(hyperNodes *hypernode.Tree) {
+	if hyperNodes != c.hyperNodes {
+		c.hyperNodes = hyperNodes
+		c.rebuild(c.present())
+	}
+}
+
+// HyperNodes returns those whose tiers are the levels, nil where labels are.
+func (c *Cluster) HyperNodes() *hypernode.Tree { return c.hyperNodes }
 
 // Update brings the picture up to date with the snapshot's nodes.
 func (c *Cluster) Update(infos []fwk.NodeInfo) {
@@ -123,15 +141,26 @@ func (c *Cluster) read(n *node, info fwk.NodeInfo) {
 	} else if isMore(n.free, before.free) {
 		c.helped++
 	}
+	if before.object == nil || !maps.Equal(object.Labels, before.object.Labels) {
+		n.domains = c.domains(object)
+	}
 	c.set(n)
 }
 
 func (c *Cluster) set(n *node) {
+	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: n.free, IsWhole: isWhole(n.info)})
+}
+
+// domains returns where a node stands at each level.
+func (c *Cluster) domains(object *v1.Node) []string {
+	if c.hyperNodes != nil {
+		return c.hyperNodes.Path(object.Name, object.Labels)
+	}
 	domains := make([]string, len(c.levels))
 	for i, level := range c.levels {
-		domains[i] = n.object.Labels[level.NodeLabel]
+		domains[i] = object.Labels[level.NodeLabel]
 	}
-	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: domains, Free: n.free, IsWhole: isWhole(n.info)})
+	return domains
 }
 
 // isMore is true if there is more of anything than before.
@@ -156,9 +185,15 @@ func (c *Cluster) count(object *v1.Node, by int) {
 	}
 }
 
-// present returns the levels that any node carries.
+// present returns the tiers, or the levels that any node carries.
 func (c *Cluster) present() []Level {
 	levels := make([]Level, 0, len(c.configured))
+	if c.hyperNodes != nil {
+		for _, tier := range c.hyperNodes.Tiers() {
+			levels = append(levels, Level{Name: tier.Name})
+		}
+		return levels
+	}
 	for i, level := range c.configured {
 		if c.labelled[i] > 0 {
 			levels = append(levels, level)
@@ -177,7 +212,7 @@ func (c *Cluster) rebuild(levels []Level) {
 	}
 	c.fabric = fabric.New(names...)
 	for _, n := range c.listed {
-		n.free = c.free(n.info)
+		n.free, n.domains = c.free(n.info), c.domains(n.object)
 		c.set(n)
 	}
 }
