@@ -55,6 +55,47 @@ func BenchmarkSolve(b *testing.B) {
 	}
 }
 
+// BenchmarkSolveRoles is a gang of two roles: a leader that asks for CPUs, and workers with GPUs and CPUs.
+func BenchmarkSolveRoles(b *testing.B) {
+	for _, nodes := range []int{100, 1_000, 5_000, 15_000} {
+		for _, workers := range []int{8, 64, 256} {
+			if workers > nodes {
+				continue
+			}
+			b.Run(fmt.Sprintf("nodes=%d/workers=%d", nodes, workers), func(b *testing.B) {
+				f, request := racks(nodes)
+				cpu := f.Resource("cpu")
+				for i := range f.Tree().Len() {
+					block, rack := f.Tree().Of(1, i), f.Tree().Of(2, i)
+					f.Set(fabric.Node{
+						Name:    f.Tree().Node(i),
+						Domains: []string{f.Tree().Domain(1, block).Name, f.Tree().Domain(2, rack).Name},
+						Free:    []int64{int64(i * i % 9), int64(8 + i%5)},
+					})
+				}
+				problem := placement.Problem{
+					Classes: []placement.Class{
+						{Request: append(request, fabric.Amount{Resource: cpu, Quantity: 2}), Members: workers, Minimum: workers},
+						{Request: fabric.Request{{Resource: cpu, Quantity: 4}}, Members: 1, Minimum: 1},
+					},
+					Required: 1,
+				}
+				var solver placement.Solver
+				var plan placement.Plan
+				for b.Loop() {
+					var refused *placement.Refusal
+					if plan, refused = solver.Solve(f, problem); refused != nil {
+						b.Fatalf("refused: %+v", refused)
+					}
+				}
+				b.ReportMetric(float64(plan.Cost.Domains[1]), "racks")
+				b.ReportMetric(float64(plan.Cost.Domains[2]), "nodes")
+				b.ReportMetric(float64(plan.Cost.Slots[0]), "slots")
+			})
+		}
+	}
+}
+
 // BenchmarkFirst is the first plan of a scheduler that has just started: all nodes come, and a gang of 64 members that must
 // stand in one block is solved. It tells what the fabric keeps of a node, and how the time grows: the slope of its logarithm
 // over that of the nodes, which is 1 if twice the nodes take twice the time.

@@ -21,19 +21,29 @@ func (s *Solver) beside(domains []int) ([]Place, bool) {
 	return nil, false
 }
 
-// mixed places members of several classes, class by class, where there are too many for the exact search. It tries the
-// narrowest domains first, and in each the classes in several orders. What need not be placed is added to what must.
+// mixed places members of several classes where there are too many for one exact search. It tries the narrowest domains
+// first, in each a small exact search for all members, and where that takes too long, or fewer members must do, the classes one
+// by one in several orders. What need not be placed is then added to what must.
 //
 // It may refuse what fits (TestWhatClassByClassRefuses), and place fewer members, or dearer, than could be.
 func (s *Solver) mixed(domains []int) ([]Place, bool) {
 	v := &s.view
-	for _, wanted := range v.wishes() {
+	for i, wanted := range v.wishes() {
 		for depth := v.nodes; depth >= v.problem.Required; depth-- {
 			holders := v.holders(depth, domains, wanted)
 			if depth > v.problem.Required {
 				holders = holders[:min(len(holders), maxTries)]
 			}
 			for _, domain := range holders {
+				if i == 0 {
+					fillings, isSure := s.together(depth, domain, wanted)
+					if fillings != nil {
+						return v.fill(fillings, wanted), true
+					}
+					if isSure {
+						continue
+					}
+				}
 				for _, order := range v.orders(depth, domain, wanted) {
 					if m := s.classByClass(depth, domain, order, wanted); m != nil {
 						m.addWhatFits(depth, domain, order)
@@ -111,6 +121,20 @@ func (v *view) orders(depth, domain int, wanted []int) [][]int {
 		out = append(out, reversed)
 	}
 	return out
+}
+
+// together looks for the best way to place all members of all classes in one domain. Without one isSure tells whether there is
+// none.
+func (s *Solver) together(depth, domain int, wanted []int) (fillings []filling, isSure bool) {
+	steps := s.left / maxTries
+	x := newExact(&s.view, wanted, steps)
+	if x == nil {
+		return nil, false
+	}
+	all := sum(wanted)
+	fillings = x.solve(depth, []int{domain}, func(placed []int) bool { return sum(placed) == all })
+	s.left -= steps - max(0, x.left)
+	return fillings, !x.isExhausted
 }
 
 // mix is a domain that is filled with one class after the other.

@@ -27,8 +27,9 @@
 //   - several classes, or members that run already: exact while it takes no more than Work steps, by dynamic programming up
 //     the tree over how many members of each class a domain takes (exact.go);
 //   - beyond, beside members that run: as if they did not, in the narrowest domain around them that will do (mixed.go);
-//   - beyond, for several classes: class by class in several orders, the scarcest first (mixed.go). It may refuse a gang
-//     whose classes fit together only if interleaved, of kind [Apart], and place fewer members than could be.
+//   - beyond, for several classes: the narrowest and tightest domains one by one, in each a small exact search or class by
+//     class in several orders, the scarcest first (mixed.go). The first plan is taken. It may refuse a gang whose classes fit
+//     together only if interleaved, of kind [Apart], and place fewer members than could be.
 //
 // How often, and by how much, on small worlds: TestAllSmallWorlds and TestTheGapOnLargerWorlds print it. What each bound
 // misses is shown in bounds_test.go.

@@ -27,7 +27,7 @@ func (s *Solver) inside(depth, domain int, need int64, work int) []int {
 	if s.view.steps(depth, domain, need, int64(work)) <= int64(work) {
 		if x := newExact(&s.view, []int{int(need)}, work); x != nil {
 			fillings := x.solve(depth, []int{domain}, func(placed []int) bool { return int64(placed[0]) >= need })
-			s.left -= work - x.left
+			s.left -= work - max(0, x.left)
 			if !x.isExhausted {
 				return nodesOf(fillings)
 			}
