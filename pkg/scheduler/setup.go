@@ -116,9 +116,7 @@ func newCore(ctx context.Context, opts *options.Options, cc *appconfig.Completed
 	if err := options.LogOrWriteConfig(klog.FromContext(ctx), opts.WriteConfigTo, &cc.ComponentConfig, profiles); err != nil {
 		return nil, err
 	}
-	for name, profile := range sched.Profiles {
-		sched.Profiles[name] = gangplugin.Profile(profile)
-	}
+	gangplugin.Attach(sched)
 	sched.FailureHandler = quietAboutMembers(sched.FailureHandler)
 	return sched, nil
 }

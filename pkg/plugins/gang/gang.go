@@ -9,7 +9,7 @@
 //	GeneratePlacements     plans the whole gang, or refuses it, before any member is tried
 //	PreFilter, Filter      hold each member to the node of the plan
 //	Reserve, Unreserve     count the roles placed in this try; give back a gang that waits in Permit when one of it goes
-//	placementFeasible      enough members, and enough of each role (see [Profile])
+//	placementFeasible      enough members, and enough of each role (see [Attach])
 //	PodGroupPostFilter     says why a gang that was tried did not fit
 //	Permit                 holds members until the gang's quorum is reserved, then lets all go
 //

@@ -31,11 +31,11 @@ func (g *Gang) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _
 	if plan == nil {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
-	node, ok := plan[pod.UID]
+	place, ok := plan[pod.UID]
 	if !ok {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the gang's plan has no place for this member")
 	}
-	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
+	return &fwk.PreFilterResult{NodeNames: sets.New(place.node)}, nil
 }
 
 // PreFilterExtensions implements fwk.PreFilterPlugin: a plan does not depend on single pods.
@@ -44,7 +44,7 @@ func (*Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 // Filter is called for each node that a member is tried on. A nominated node, or a hint from an earlier pod, may bring in
 // another one than the plan's.
 func (g *Gang) Filter(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
-	if node, ok := planOf(state)[pod.UID]; ok && node != info.Node().Name {
+	if place, ok := planOf(state)[pod.UID]; ok && place.node != info.Node().Name {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the gang's plan has another node for this member")
 	}
 	return nil

@@ -35,8 +35,15 @@ type problem struct {
 	admission string // by which nodes' objects admit which class
 }
 
-// plan is the node of each member that has a place.
-type plan map[types.UID]string
+// plan is where each member goes that has a place.
+type plan map[types.UID]place
+
+// place is where a member goes.
+type place struct {
+	node string
+	// judged is what the filters' preparation left behind, if that and their judgement hold for the member as they are.
+	judged *recorder
+}
 
 // solve finds a plan that the framework's own filters agree with. refused says why there is none.
 func (g *Gang) solve(ctx context.Context, p *problem) (placement.Plan, gang.Waiting) {
@@ -82,7 +89,7 @@ func (p *problem) waiting(r *placement.Refusal) gang.Waiting {
 
 // filterState is what the framework's filters know of a class.
 type filterState struct {
-	state   fwk.CycleState
+	state   *recorder
 	allowed sets.Set[string] // nil for all nodes
 }
 
@@ -138,7 +145,7 @@ func (p *problem) filterState(ctx context.Context, runner filterRunner, class in
 		p.states = make([]*filterState, len(p.classes))
 	}
 	if p.states[class] == nil {
-		s := &filterState{state: framework.NewCycleState()}
+		s := &filterState{state: &recorder{CycleState: framework.NewCycleState()}}
 		result, status, _ := runner.RunPreFilterPlugins(ctx, s.state, p.classes[class].pod())
 		if !status.IsSuccess() {
 			return nil, status
@@ -216,11 +223,21 @@ func newProblem(logger klog.Logger, c *cluster.Cluster, classes []class, need in
 // pin writes down which member goes where: members in the order of their ranks, along the fabric.
 func (p *problem) pin(solution placement.Plan, into plan) {
 	next := make([]int, len(p.classes))
-	for _, place := range solution.Places {
-		name := p.cluster.Fabric().Tree().Node(place.Node)
-		for range place.Members {
-			into[p.classes[place.Class].members[next[place.Class]].UID] = name
-			next[place.Class]++
+	for _, to := range solution.Places {
+		name := p.cluster.Fabric().Tree().Node(to.Node)
+		for range to.Members {
+			member := p.classes[to.Class].members[next[to.Class]]
+			into[member.UID] = place{name, p.judged(to.Class)}
+			next[to.Class]++
 		}
 	}
+}
+
+// judged returns what the filters' preparation left behind for a class, nil if they were not asked or if each member needs
+// its own.
+func (p *problem) judged(class int) *recorder {
+	if p.states == nil || p.states[class] == nil || !isQuick(p.classes[class].pod()) {
+		return nil
+	}
+	return p.states[class].state
 }

@@ -44,14 +44,10 @@ func (e *edge) sort(ctx context.Context, args runtime.Object, handle fwk.Handle)
 	return gangplugin.SortFactory(e.ledger)(ctx, args, handle)
 }
 
-// wrap has the core ask our plugin whether a placement holds enough of a gang, as the production binary does. Without it the
-// core asks nobody, and a gang could be placed in part.
+// wrap puts our answers where the core asks nobody, as the production binary does. Without it a gang could be placed in part.
 func (e *edge) wrap(sched *core.Scheduler) {
-	if e.ledger == nil {
-		return
-	}
-	for name, profile := range sched.Profiles {
-		sched.Profiles[name] = gangplugin.Profile(profile)
+	if e.ledger != nil {
+		gangplugin.Attach(sched)
 	}
 }
 
