@@ -31,6 +31,7 @@ type Cluster struct {
 	levels     []Level         // the tiers, or those that any node carries
 
 	fabric *fabric.Fabric
+	common common
 	tree   *fabric.Tree
 	listed []*node // as the snapshot lists them
 	nodes  map[string]*node
@@ -58,7 +59,7 @@ func New(levels []Level) *Cluster {
 	empty := fabric.New()
 	return &Cluster{
 		configured: levels, labelled: make([]int, len(levels)),
-		fabric: empty, tree: empty.Tree(), nodes: map[string]*node{}, admissions: map[string]*admission{},
+		fabric: empty, common: commonResources(empty), tree: empty.Tree(), nodes: map[string]*node{}, admissions: map[string]*admission{},
 	}
 }
 
@@ -81,6 +82,7 @@ func (c *Cluster) Update(infos []fwk.NodeInfo) {
 		if i < len(c.listed) && c.listed[i].info == info {
 			if n := c.listed[i]; n.generation != info.GetGeneration() {
 				c.read(n, info)
+				c.take(n)
 			}
 			continue
 		}
@@ -103,6 +105,7 @@ func (c *Cluster) Update(infos []fwk.NodeInfo) {
 func (c *Cluster) list(infos []fwk.NodeInfo) {
 	c.round++
 	c.listed, c.infos = c.listed[:0], nil
+	var changed []*node
 	for _, info := range infos {
 		n, isKnown := c.nodes[info.Node().Name]
 		if !isKnown {
@@ -111,6 +114,7 @@ func (c *Cluster) list(infos []fwk.NodeInfo) {
 		}
 		if n.info != info || n.generation != info.GetGeneration() {
 			c.read(n, info)
+			changed = append(changed, n)
 		}
 		n.round = c.round
 		c.listed = append(c.listed, n)
@@ -122,33 +126,43 @@ func (c *Cluster) list(infos []fwk.NodeInfo) {
 			delete(c.nodes, name)
 		}
 	}
+	if levels := c.present(); !slices.Equal(levels, c.levels) {
+		c.rebuild(levels) // which takes in all nodes
+		return
+	}
+	for _, n := range changed {
+		c.take(n)
+	}
 }
 
-// read takes in what changed of a node.
+// read notes which node has changed, and what of its object.
 func (c *Cluster) read(n *node, info fwk.NodeInfo) {
-	before, object := *n, info.Node()
+	before, object := n.object, info.Node()
 	n.info, n.generation, n.object = info, info.GetGeneration(), object
-	n.free = c.free(info)
-	if object != before.object {
-		if before.object != nil {
-			c.count(before.object, -1)
-		}
-		c.count(object, 1)
-		c.helped++
-		if number, ok := c.tree.Number(object.Name); ok { // else the tree changes
-			c.objects = append(c.objects, int32(number))
-		}
-	} else if isMore(n.free, before.free) {
-		c.helped++
+	if object == before {
+		return
 	}
-	if before.object == nil || !maps.Equal(object.Labels, before.object.Labels) {
+	if before == nil || !maps.Equal(object.Labels, before.Labels) {
 		n.domains = c.domains(object)
 	}
-	c.set(n)
+	if before != nil {
+		c.count(before, -1)
+	}
+	c.count(object, 1)
+	c.helped++
+	if number, ok := c.tree.Number(object.Name); ok { // else the tree changes
+		c.objects = append(c.objects, int32(number))
+	}
 }
 
-func (c *Cluster) set(n *node) {
-	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: n.free, IsWhole: isWhole(n.info)})
+// take puts what a node is like now into the fabric.
+func (c *Cluster) take(n *node) {
+	free := c.free(n.info)
+	if isMore(free, n.free) {
+		c.helped++
+	}
+	n.free = free
+	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isWhole(n.info)})
 }
 
 // domains returns where a node stands at each level.
@@ -211,9 +225,10 @@ func (c *Cluster) rebuild(levels []Level) {
 		names[i] = level.Name
 	}
 	c.fabric = fabric.New(names...)
+	c.common = commonResources(c.fabric)
 	for _, n := range c.listed {
-		n.free, n.domains = c.free(n.info), c.domains(n.object)
-		c.set(n)
+		n.domains = c.domains(n.object)
+		c.take(n)
 	}
 }
 

@@ -59,24 +59,29 @@ func IsGPU(name v1.ResourceName) bool {
 	return ok && (kind == "gpu" || strings.HasPrefix(kind, "gpu.") || strings.HasPrefix(kind, "mig-"))
 }
 
+// common are the resources that every node has, by number.
+type common struct{ cpu, memory, storage, pods fabric.Resource }
+
+func commonResources(f *fabric.Fabric) common {
+	of := func(name v1.ResourceName) fabric.Resource { return f.Resource(string(name)) }
+	return common{of(v1.ResourceCPU), of(v1.ResourceMemory), of(v1.ResourceEphemeralStorage), of(v1.ResourcePods)}
+}
+
 // free returns what a node has left, by the fabric's numbers.
 func (c *Cluster) free(info fwk.NodeInfo) []int64 {
 	have, used := info.GetAllocatable(), info.GetRequested()
-	var free []int64
-	set := func(name v1.ResourceName, amount int64) {
+	scalars, taken := have.GetScalarResources(), used.GetScalarResources()
+	free := make([]int64, c.common.pods+1, int(c.common.pods)+1+len(scalars)) // the common ones have the first numbers
+	free[c.common.cpu] = have.GetMilliCPU() - used.GetMilliCPU()
+	free[c.common.memory] = have.GetMemory() - used.GetMemory()
+	free[c.common.storage] = have.GetEphemeralStorage() - used.GetEphemeralStorage()
+	free[c.common.pods] = int64(have.GetAllowedPodNumber() - len(info.GetPods()))
+	for name, amount := range scalars {
 		r := c.fabric.Resource(string(name))
 		for len(free) <= int(r) {
 			free = append(free, 0)
 		}
-		free[r] = amount
-	}
-	set(v1.ResourceCPU, have.GetMilliCPU()-used.GetMilliCPU())
-	set(v1.ResourceMemory, have.GetMemory()-used.GetMemory())
-	set(v1.ResourceEphemeralStorage, have.GetEphemeralStorage()-used.GetEphemeralStorage())
-	set(v1.ResourcePods, int64(have.GetAllowedPodNumber()-len(info.GetPods())))
-	taken := used.GetScalarResources()
-	for name, amount := range have.GetScalarResources() {
-		set(name, amount-taken[name])
+		free[r] = amount - taken[name]
 	}
 	return free
 }
