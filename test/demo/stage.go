@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -37,6 +38,11 @@ type stage struct {
 	tour, replay *observe.Observer
 }
 
+// schedulerConfig tells the scheduler which labels the demo's hosts carry their switches in.
+//
+//go:embed scheduler.yaml
+var schedulerConfig string
+
 // setUp starts everything. What it has started when it fails it stops again.
 func setUp(ctx context.Context, o options, s *screen.Screen, f *fabric.Fabric, replayHosts []trace.Host) (*stage, error) {
 	if _, err := controlplane.EnsureBinaries(ctx, os.Stdout); err != nil {
@@ -55,7 +61,7 @@ func setUp(ctx context.Context, o options, s *screen.Screen, f *fabric.Fabric, r
 		}},
 		{"fabric", fabricWords(f), func() error { return st.addHosts(ctx, f) }},
 		{"scheduler", "phalanx-scheduler, a process of its own with the rights of its ServiceAccount", func() (err error) {
-			st.scheduler, err = st.cluster.StartScheduler(ctx, cluster.SchedulerOptions{V: 2})
+			st.scheduler, err = st.cluster.StartScheduler(ctx, cluster.SchedulerOptions{Config: schedulerConfig, V: 2})
 			return err
 		}},
 	} {

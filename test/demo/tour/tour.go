@@ -81,6 +81,19 @@ func (t *Tour) acts() []act {
 			file:  "5-never.yaml",
 			play:  (*Tour).neverFits,
 		},
+		{
+			title: "A gang below one leaf switch",
+			text: "Members of this job talk to each other all the time: it requires that all 8 hosts hang below one leaf switch. " +
+				"Of 119 leaf switches it takes the one that leaves least behind.",
+			file: "6-one-leaf.yaml",
+			play: (*Tour).runs,
+		},
+		{
+			title: "One host too many",
+			text:  "The same with 9 hosts. There are hundreds of free hosts, but no leaf switch has 9, and the gang says which comes closest.",
+			file:  "7-too-wide.yaml",
+			play:  (*Tour).neverFits,
+		},
 	}
 }
 

@@ -23,11 +23,13 @@ func TestTheActsHaveTheGangsThatTheySpeakOf(t *testing.T) {
 		"3-native.yaml":       {{key("native", "qwen"), manifest.Native, 8, 64, "qwen"}},
 		"4-contest.yaml":      {{key("volcano", "red"), manifest.Volcano, 6, 48, "red"}, {key("coscheduling", "blue"), manifest.Coscheduling, 6, 48, "blue"}},
 		"5-never.yaml":        {{key("volcano", "giant"), manifest.Volcano, 4, 64, "giant"}},
+		"6-one-leaf.yaml":     {{key("volcano", "near"), manifest.Volcano, 8, 64, "near"}},
+		"7-too-wide.yaml":     {{key("volcano", "wide"), manifest.Volcano, 9, 72, "wide"}},
 	}
 	for _, hasNative := range []bool{true, false} {
 		tour := Tour{HasNative: hasNative}
 		acts := tour.acts()
-		require.Len(t, acts, 5)
+		require.Len(t, acts, 7)
 		for _, a := range acts {
 			if a.file == "" {
 				require.False(t, hasNative)
