@@ -3,7 +3,6 @@ package gang
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -80,8 +79,8 @@ func (t *Topology) validate(path *field.Path) error {
 	for i, level := range t.Levels {
 		path := path.Child("levels").Index(i)
 		switch {
-		case level.Name == "" || isNode(level.Name) || strings.Contains(level.Name, "/"):
-			return field.Invalid(path.Child("name"), level.Name, "must be a word of your own for the level, other than node and host")
+		case len(validation.IsDNS1123Label(level.Name)) > 0 || isNode(level.Name):
+			return field.Invalid(path.Child("name"), level.Name, "must be a word for the level in small letters, digits and dashes, other than node and host")
 		case names[level.Name]:
 			return field.Duplicate(path.Child("name"), level.Name)
 		case len(validation.IsQualifiedName(level.NodeLabel)) > 0:
