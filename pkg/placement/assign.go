@@ -9,7 +9,7 @@ func (s *Solver) place() (places []Place, ok bool) {
 	if len(domains) == 0 {
 		return nil, false
 	}
-	if len(v.classes) == 1 && v.stands == nil {
+	if len(v.classes) == 1 && !v.isDrawn {
 		need := v.most(domains)
 		return v.fillNodes(s.tightest(0, 0, v.problem.Required, need), need), true
 	}
@@ -33,7 +33,8 @@ func (s *Solver) place() (places []Place, ok bool) {
 func (v *view) candidates() []int {
 	var out []int
 	placed := make([]int, len(v.classes))
-	for i := range v.count(v.problem.Required) {
+	first, last := v.within(v.problem.Required, 0, 0)
+	for i := first; i < last; i++ {
 		if !v.isCandidate(i) {
 			continue // members of the gang run elsewhere
 		}

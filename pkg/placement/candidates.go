@@ -13,7 +13,8 @@ type Candidate struct {
 const maxNarrow = 8
 
 // Candidates returns the domains that hold a gang as far as each class alone can tell, for a caller who knows of more that
-// members take from each other than a Problem can say: the narrowest and tightest first, then all of the required depth.
+// members take from each other than a Problem can say: the narrowest and tightest first, then all of the required
+// depth, which is that of the domain to stay in if that is narrower.
 func (s *Solver) Candidates(f *fabric.Fabric, p Problem) []Candidate {
 	check(f, p)
 	v := &s.view
@@ -27,9 +28,9 @@ func (s *Solver) Candidates(f *fabric.Fabric, p Problem) []Candidate {
 		least[0] = max(p.Minimum, p.Classes[0].Minimum)
 	}
 	var out []Candidate
-	for depth := v.nodes; depth >= p.Required; depth-- {
+	for depth := v.nodes; depth >= v.problem.Required; depth-- {
 		domains := v.holders(depth, required, least)
-		if depth > p.Required && len(domains) > maxNarrow {
+		if depth > v.problem.Required && len(domains) > maxNarrow {
 			domains = domains[:maxNarrow]
 		}
 		for _, domain := range domains {

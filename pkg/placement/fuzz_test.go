@@ -90,6 +90,12 @@ func checkAbsurd(t *rapid.T) {
 	if nodes > 0 && draw("runs", 0, 2) == 2 {
 		p.Beside = []int{draw("beside", 0, nodes-1)}
 	}
+	if nodes > 0 && draw("stays", 0, 2) == 2 {
+		p.Inside.Depth = draw("inside depth", 0, levels+1)
+		if p.Inside.Domain = draw("inside", 0, nodes-1); p.Inside.Depth <= levels {
+			p.Inside.Domain = f.Tree().Of(p.Inside.Depth, p.Inside.Domain)
+		}
+	}
 	solver := placement.Solver{Work: draw("work", -1, 2_000)}
 	if draw("more work", 0, 3) == 3 {
 		solver.Work = 100_000

@@ -12,8 +12,9 @@ func (s *Solver) beside(domains []int) ([]Place, bool) {
 	v := &s.view
 	need := v.most(domains)
 	for depth := v.nodes; depth >= v.problem.Required; depth-- {
-		for domain := range v.count(depth) {
-			if v.stands[depth][domain] && v.usable(0, depth, domain) >= need {
+		first, last := v.within(depth, 0, 0)
+		for domain := first; domain < last; domain++ {
+			if v.isAround(depth, domain) && v.usable(0, depth, domain) >= need {
 				return v.fillNodes(s.tightest(depth, domain, depth, need), need), true
 			}
 		}
@@ -84,13 +85,14 @@ func (v *view) wishes() [][]int {
 // holders returns the domains of a depth inside the candidates that hold each class alone, the tightest first.
 func (v *view) holders(depth int, candidates, wanted []int) []int {
 	var out []int
-	for i := range v.count(depth) {
-		first, last := v.span(depth, i)
-		if first == last {
+	first, last := v.within(depth, 0, 0)
+	for i := first; i < last; i++ {
+		node, end := v.span(depth, i)
+		if node == end {
 			continue
 		}
-		_, isInside := slices.BinarySearch(candidates, v.of(v.problem.Required, first))
-		holds := isInside && (v.stands == nil || v.stands[depth][i])
+		_, isInside := slices.BinarySearch(candidates, v.of(v.problem.Required, node))
+		holds := isInside && v.isAround(depth, i)
 		for class, n := range wanted {
 			holds = holds && v.sum(class, depth, i) >= int64(n)
 		}
@@ -204,6 +206,7 @@ func (m *mix) add(class, depth, domain, left int) {
 func (m *mix) untouched(class, depth, domain, most int) []int {
 	v := &m.alone.view
 	v.fabric, v.tree, v.nodes, v.wholes = m.v.fabric, m.v.tree, m.v.nodes, m.v.wholes
+	v.first, v.last = m.v.first, m.v.last
 	v.problem = Problem{Classes: m.v.problem.Classes[class : class+1]}
 	v.classes = grow(v.classes, 1)
 	r, first, last := &v.classes[0], 0, 0

@@ -22,7 +22,11 @@ type world struct {
 	required int
 	slice    placement.Slice
 	beside   []int // into nodes
+	inside   inside
 }
+
+// inside is the domain of a depth in which a node stands.
+type inside struct{ depth, node int }
 
 // node is a node with what it has free of each resource.
 type node struct {
@@ -58,6 +62,9 @@ func (w world) String() string {
 		fmt.Fprintf(&b, "\n  class %d: %d to %d members that ask %v", i, c.minimum, c.members, c.asks)
 	}
 	fmt.Fprintf(&b, "\n  minimum %d, required depth %d of %d, slices %+v", w.minimum, w.required, w.levels+1, w.slice)
+	if w.inside.depth > 0 {
+		fmt.Fprintf(&b, ", inside the domain of depth %d around %s", w.inside.depth, nodeName(w.inside.node))
+	}
 	return b.String()
 }
 
@@ -97,6 +104,11 @@ func (w world) fits(i int, fill []int) bool {
 		}
 	}
 	return true
+}
+
+// isInside is true for a node on which members may be placed.
+func (w world) isInside(i int) bool {
+	return w.inside.depth == 0 || w.domain(w.inside.depth, i) == w.domain(w.inside.depth, w.inside.node)
 }
 
 // slots is how many members of a class alone fit on a node.
@@ -229,13 +241,14 @@ func (w world) inSlices(set int) int {
 	return min(count, w.classes[0].members/w.slice.Size) * w.slice.Size
 }
 
-// holds is true if a set of nodes stands in one domain of the required level, that of members which run already.
+// holds is true if a set of nodes stands in one domain of the required level, that of members which run already, and in the
+// domain to stay in.
 func (w world) holds(set int) bool {
 	home := -1
 	for i := range w.nodes {
 		if set>>i&1 == 1 {
 			domain := w.domain(w.required, i)
-			if home >= 0 && home != domain {
+			if home >= 0 && home != domain || !w.isInside(i) {
 				return false
 			}
 			home = domain
@@ -266,7 +279,7 @@ func (w world) cost(set int) []int64 {
 			paid |= 1 << domain
 			isWhole := int64(1)
 			for j := range w.nodes {
-				if w.domain(depth, j) == domain {
+				if w.domain(depth, j) == domain && w.isInside(j) {
 					cost[2*depths-depth] += int64(w.slots(0, j))
 					if !w.nodes[j].isWhole {
 						isWhole = 0
@@ -442,6 +455,10 @@ func (w world) problem(f *fabric.Fabric) placement.Problem {
 	for _, i := range w.beside {
 		number, _ := f.Tree().Number(nodeName(i))
 		p.Beside = append(p.Beside, number)
+	}
+	p.Inside = placement.Inside{Depth: w.inside.depth}
+	if p.Inside.Domain, _ = f.Tree().Number(nodeName(w.inside.node)); p.Inside.Depth <= w.levels {
+		p.Inside.Domain = f.Tree().Of(p.Inside.Depth, p.Inside.Domain)
 	}
 	return p
 }

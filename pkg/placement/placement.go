@@ -15,6 +15,8 @@
 // Where plans cost the same the one whose nodes come first in the fabric's order wins, as far as the search compares them.
 // What the gang touches already, by members that run, costs nothing.
 //
+// A problem may be about one domain alone: see [Problem.Inside].
+//
 // The search, and what it may miss:
 //
 //   - one class, and a single domain of the narrowest level, or a single node, holds the gang: the domains with the fewest
@@ -52,6 +54,8 @@ type Problem struct {
 	Classes []Class
 	// Minimum is how many members must be placed, of all classes together. Beyond it as many are placed as fit.
 	Minimum int
+	// Inside is the domain outside of which nothing may be placed; the zero value is the cluster.
+	Inside Inside
 	// Required is the depth of the level of which one domain must hold the gang; 0 if it may stand anywhere.
 	Required int
 	// Slice asks that the members stand in slices; only for problems of one class. The zero value asks for none.
@@ -60,6 +64,11 @@ type Problem struct {
 	// one of them if they run in several.
 	Beside []int
 }
+
+// Inside is a domain to stay in, with its number among those of its depth; at the depth of the nodes it is a node. For the
+// cost, too, the rest of the cluster is as if it were not there. Thus the parts of a gang that have wishes of their own can be
+// solved one after the other in one domain, each at the price of looking at that domain alone.
+type Inside struct{ Depth, Domain int }
 
 // Class is a set of members that ask for the same.
 type Class struct {
@@ -151,11 +160,17 @@ const maxWork = 1 << 24
 
 func check(f *fabric.Fabric, p Problem) {
 	depth := f.Tree().Depth()
+	domains := f.Tree().Len() // of the depth of Inside
+	if 0 <= p.Inside.Depth && p.Inside.Depth <= depth {
+		domains = f.Tree().Domains(p.Inside.Depth)
+	}
 	switch {
 	case len(p.Classes) == 0:
 		panic("placement: a problem without classes")
 	case p.Required < 0 || p.Required > depth+1:
 		panic(fmt.Sprintf("placement: required depth %d of %d", p.Required, depth+1))
+	case p.Inside.Depth < 0 || p.Inside.Depth > depth+1 || p.Inside.Domain < 0 || p.Inside.Domain >= domains:
+		panic(fmt.Sprintf("placement: inside %+v", p.Inside))
 	case p.Slice != Slice{} && (p.Slice.Size < 1 || p.Slice.Depth < p.Required || p.Slice.Depth > depth+1 || len(p.Classes) > 1):
 		panic(fmt.Sprintf("placement: slices %+v", p.Slice))
 	}

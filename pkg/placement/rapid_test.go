@@ -12,7 +12,8 @@ import (
 )
 
 // worlds draws worlds of up to 12 nodes on 0 to 3 levels, with up to two resources and three classes, nodes that stand in
-// no domain or admit only some classes, members that run already, slices, and gangs that start with a part of their members.
+// no domain or admit only some classes, members that run already, slices, gangs that start with a part of their members, and
+// ones that must stay in a domain.
 func worlds(maxClasses int) *rapid.Generator[world] {
 	return rapid.Custom(func(t *rapid.T) world {
 		draw := func(name string, from, to int) int { return rapid.IntRange(from, to).Draw(t, name) }
@@ -49,6 +50,9 @@ func worlds(maxClasses int) *rapid.Generator[world] {
 		}
 		if chance("beside", 3) {
 			w.beside = rapid.SliceOfN(rapid.IntRange(0, len(w.nodes)-1), 1, 3).Draw(t, "beside nodes")
+		}
+		if chance("inside", 3) {
+			w.inside = inside{draw("inside depth", 1, w.levels+1), draw("inside node", 0, len(w.nodes)-1)}
 		}
 		return w
 	})
@@ -134,12 +138,14 @@ func TestCandidatesHoldWhatFits(t *testing.T) {
 	var solver placement.Solver
 	rapid.Check(t, func(t *rapid.T) {
 		w := worlds(3).Draw(t, "world")
+		t.Log(w)
 		f := w.fabric(w.inOrder())
 		p := w.problem(f)
+		required := max(w.required, w.inside.depth)
 		plan, refused := solver.Solve(f, p)
 		candidates := solver.Candidates(f, p)
 		for _, c := range candidates {
-			require.GreaterOrEqual(t, c.Depth, w.required)
+			require.GreaterOrEqual(t, c.Depth, required)
 			require.Less(t, c.First, c.Last)
 		}
 		if refused != nil {
@@ -147,7 +153,7 @@ func TestCandidatesHoldWhatFits(t *testing.T) {
 		}
 		first, last := plan.Places[0].Node, plan.Places[len(plan.Places)-1].Node
 		require.True(t, slices.ContainsFunc(candidates, func(c placement.Candidate) bool {
-			return c.Depth == w.required && c.First <= first && last < c.Last
+			return c.Depth == required && c.First <= first && last < c.Last
 		}), "%+v not in %+v", plan.Places, candidates)
 	})
 }

@@ -3,6 +3,7 @@ package placement
 import (
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
 )
@@ -12,9 +13,9 @@ type Kind int
 
 // The kinds, in the order in which they are looked for.
 const (
-	// Excluded: no node admits the class.
+	// Excluded: no node inside admits the class.
 	Excluded Kind = iota
-	// Insufficient: the nodes that admit the class do not have enough of a resource in sum.
+	// Insufficient: the nodes inside that admit the class do not have enough of a resource in sum.
 	Insufficient
 	// Fragmented: they have enough in sum, but not in pieces that hold a member.
 	Fragmented
@@ -28,17 +29,19 @@ const (
 type Refusal struct {
 	Kind  Kind
 	Class int
-	// Need is how many members of the class must be placed, Have how many slots there are for them: on all nodes, or for
+	// Need is how many members of the class must be placed, Have how many slots there are for them: on all nodes inside, or for
 	// TooNarrow in the domain that has most.
 	Need, Have int64
 	// Scarce is the resource that lasts for the fewest members, were all nodes one; Free is how much of it is free on the
-	// nodes that admit the class, and FreeNodes on how many of them any is. For Insufficient and Fragmented.
+	// nodes inside that admit the class, and FreeNodes on how many of them any is. For Insufficient and Fragmented.
 	Scarce    fabric.Resource
 	Free      int64
 	FreeNodes int
-	// Depth and Domain are the domain that comes closest, for TooNarrow and Apart.
+	// Depth and Domain are the domain that comes closest, for TooNarrow and Apart: of the required depth, or the domain to stay
+	// in if that is narrower.
 	Depth, Domain int
-	// Admitted counts the nodes that admit the class, Exclusions the others by reason: together they are all nodes.
+	// Admitted counts the nodes that admit the class, Exclusions the others by reason: together they are all nodes, those
+	// outside of the domain to stay in too.
 	Admitted   int
 	Exclusions []Exclusion
 }
@@ -78,11 +81,13 @@ func (v *view) refuseClass(class int) *Refusal {
 	v.admissions(r)
 	r.Have = v.sum(class, 0, 0)
 	switch {
-	case r.Admitted == 0:
+	case !v.isAdmitted(class):
 		r.Kind = Excluded
 	case r.Have >= r.Need:
-		r.Kind, r.Domain = TooNarrow, v.closest(class)
-		r.Have = v.usable(class, r.Depth, r.Domain)
+		r.Kind, r.Domain, r.Have = TooNarrow, v.closest(class), 0
+		if v.isCandidate(r.Domain) {
+			r.Have = v.usable(class, r.Depth, r.Domain)
+		}
 		if size := int64(v.problem.Slice.Size); size > 1 {
 			r.Have = min(r.Have, int64(v.problem.Classes[class].Members)/size*size)
 		}
@@ -119,15 +124,29 @@ func (v *view) least(class int) int {
 	return max(0, min(c.Members, max(c.Minimum, missing)))
 }
 
-// closest returns the domain of the required depth that holds most of a class.
+// closest returns the domain of the required depth that holds most of a class; if members run that the class must join, but
+// not where it may stand, theirs.
 func (v *view) closest(class int) int {
-	best := 0
-	for i := range v.count(v.problem.Required) {
-		if v.isCandidate(i) && (!v.isCandidate(best) || v.usable(class, v.problem.Required, i) > v.usable(class, v.problem.Required, best)) {
+	best := -1
+	first, last := v.within(v.problem.Required, 0, 0)
+	for i := first; i < last; i++ {
+		if v.isCandidate(i) && (best < 0 || v.usable(class, v.problem.Required, i) > v.usable(class, v.problem.Required, best)) {
 			best = i
 		}
 	}
-	return best
+	switch {
+	case best >= 0:
+		return best
+	case v.isDrawn:
+		return v.of(v.problem.Required, v.problem.Beside[0])
+	}
+	return first
+}
+
+// isAdmitted is true if any node to look at admits a class.
+func (v *view) isAdmitted(class int) bool {
+	excluded := v.problem.Classes[class].Excluded
+	return v.first < v.last && (excluded == nil || slices.Contains(excluded.By[v.first:v.last], 0))
 }
 
 // admissions counts the nodes that admit the refusal's class, and the others by reason.
@@ -166,9 +185,9 @@ func (v *view) scarcest(r *Refusal) (isShort bool) {
 	return fewest < r.Need
 }
 
-// free sums what the nodes that admit a class have free of a resource, and counts those that have any.
+// free sums what the nodes to look at that admit a class have free of a resource, and counts those that have any.
 func (v *view) free(c *Class, resource fabric.Resource) (free int64, nodes int) {
-	for i := range v.tree.Len() {
+	for i := v.first; i < v.last; i++ {
 		if c.Excluded != nil && c.Excluded.By[i] != 0 {
 			continue
 		}

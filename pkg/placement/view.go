@@ -11,11 +11,17 @@ import (
 type view struct {
 	fabric  *fabric.Fabric
 	tree    *fabric.Tree
-	problem Problem
-	nodes   int // the depth of the nodes
-	classes []room
-	wholes  [][]bool // by depth and domain, without the nodes: nothing runs in it
-	stands  [][]bool // by depth and domain: members of the gang run in it; nil if none runs
+	problem Problem // of which neither the required level nor that of slices is broader than the domain to stay in
+	nodes   int     // the depth of the nodes
+	// first and last bound the nodes to look at: those of the domain to stay in. Nothing is filled in for others, and the domains
+	// that it is part of have no others.
+	first, last int
+	classes     []room
+	wholes      [][]bool // by depth and domain, without the nodes: nothing runs in it
+	stands      [][]bool // by depth and domain: members of the gang run in it; nil if none runs
+	// isDrawn is true if members that run tell in which domain of the required level the gang must stand. They do not if they
+	// run outside the domain to stay in, and that is narrower.
+	isDrawn bool
 }
 
 // room is what one class finds. Slots count for the cost, usable slots for what fits: they differ where slices do not fill
@@ -32,6 +38,12 @@ type room struct {
 func (v *view) look(f *fabric.Fabric, p Problem) {
 	v.fabric, v.tree, v.problem = f, f.Tree(), p
 	v.nodes = v.tree.Depth() + 1
+	v.first, v.last = 0, v.tree.Len()
+	v.first, v.last = v.span(p.Inside.Depth, p.Inside.Domain)
+	v.problem.Required = max(p.Required, p.Inside.Depth)
+	if p.Slice.Size > 1 {
+		v.problem.Slice.Depth = max(p.Slice.Depth, p.Inside.Depth)
+	}
 	for len(v.classes) < len(p.Classes) {
 		v.classes = append(v.classes, room{})
 	}
@@ -40,9 +52,11 @@ func (v *view) look(f *fabric.Fabric, p Problem) {
 		v.classes[i].look(v, p.Classes[i])
 	}
 	v.lookForWholes()
-	v.stands = nil
+	v.stands, v.isDrawn = nil, false
 	if len(p.Beside) > 0 {
 		v.lookForStanding()
+		v.isDrawn = p.Required >= p.Inside.Depth || v.stands[p.Inside.Depth][p.Inside.Domain] ||
+			!v.stands[p.Required][v.of(p.Required, v.first)]
 	}
 }
 
@@ -50,15 +64,15 @@ func (r *room) look(v *view, c Class) {
 	r.slots = v.fabric.Slots(c.Request)
 	if c.Excluded != nil {
 		r.own = resize(r.own, len(r.slots))
-		for i, slots := range r.slots {
+		for i := v.first; i < v.last; i++ {
+			r.own[i] = r.slots[i]
 			if c.Excluded.By[i] != 0 {
-				slots = 0
+				r.own[i] = 0
 			}
-			r.own[i] = slots
 		}
 		r.slots = r.own
 	}
-	r.sums = v.sumUp(r.sums, r.slots, 0, 0)
+	r.sums = v.sumUp(r.sums, r.slots, v.problem.Inside.Depth, v.problem.Inside.Domain)
 	r.usable = r.sums
 	if slice := v.problem.Slice; slice.Size > 1 {
 		r.usable = v.sliced(slice)
@@ -112,16 +126,17 @@ func (v *view) sliced(slice Slice) [][]int64 {
 		if depth > slice.Depth {
 			continue
 		}
-		for i := range usable[depth] {
-			d := v.tree.Domain(depth, i)
+		first, last := v.within(depth, 0, 0)
+		for i := first; i < last; i++ {
+			first, last := v.within(depth+1, depth, i)
 			switch {
 			case depth == slice.Depth:
 				usable[depth][i] -= usable[depth][i] % size
 			case depth+1 < v.nodes:
-				usable[depth][i] = sum(usable[depth+1][d.FirstChild:d.LastChild])
+				usable[depth][i] = sum(usable[depth+1][first:last])
 			default: // the slices stand on single nodes
 				usable[depth][i] = 0
-				for _, s := range r.slots[d.First:d.Last] {
+				for _, s := range r.slots[first:last] {
 					usable[depth][i] += int64(s) - int64(s)%size
 				}
 			}
@@ -142,12 +157,14 @@ func (v *view) lookForWholes() {
 	v.wholes = grow(v.wholes, v.nodes)
 	for depth := v.nodes - 1; depth >= 0; depth-- {
 		v.wholes[depth] = resize(v.wholes[depth], v.tree.Domains(depth))
-		for i := range v.wholes[depth] {
-			d, inside := v.tree.Domain(depth, i), v.fabric.Wholes()
-			if depth < v.nodes-1 {
-				inside = v.wholes[depth+1]
-			}
-			v.wholes[depth][i] = !slices.Contains(inside[d.FirstChild:d.LastChild], false)
+		children := v.fabric.Wholes()
+		if depth < v.nodes-1 {
+			children = v.wholes[depth+1]
+		}
+		first, last := v.within(depth, 0, 0)
+		for i := first; i < last; i++ {
+			first, last := v.within(depth+1, depth, i)
+			v.wholes[depth][i] = !slices.Contains(children[first:last], false)
 		}
 	}
 }
@@ -178,16 +195,16 @@ func (v *view) of(depth, node int) int {
 	return v.tree.Of(depth, node)
 }
 
-// span returns the nodes of a domain: first <= node < last.
+// span returns the nodes of a domain to look at: first <= node < last.
 func (v *view) span(depth, domain int) (first, last int) {
 	if depth == v.nodes {
 		return domain, domain + 1
 	}
 	d := v.tree.Domain(depth, domain)
-	return d.First, d.Last
+	return max(d.First, v.first), min(d.Last, v.last)
 }
 
-// within returns the domains of a depth inside a domain of the same or a lower one: first <= domain < last.
+// within returns the domains of a depth to look at inside a domain of the same or a lower one: first <= domain < last.
 func (v *view) within(depth, outer, domain int) (first, last int) {
 	if depth == outer {
 		return domain, domain + 1
@@ -236,9 +253,10 @@ func (v *view) usable(class, depth, domain int) int64 {
 }
 
 // isCandidate is true for a domain of the required depth in which the gang may stand: if members of it run already, theirs.
-func (v *view) isCandidate(domain int) bool {
-	return v.stands == nil || v.stands[v.problem.Required][domain]
-}
+func (v *view) isCandidate(domain int) bool { return v.isAround(v.problem.Required, domain) }
+
+// isAround is true for a domain in which members of the gang run that the others must join.
+func (v *view) isAround(depth, domain int) bool { return !v.isDrawn || v.stands[depth][domain] }
 
 func resize[T any](s []T, n int) []T {
 	if cap(s) < n {
