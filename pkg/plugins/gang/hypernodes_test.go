@@ -65,25 +65,25 @@ func TestHyperNodesAreTheFabricWhileThereAreAny(t *testing.T) {
 	set := setOf(t)
 	g := byLabel(set)
 	wish := gang.Wish{Required: gang.Level{Tier: 1}}
-	require.Equal(t, []string{"n0 [x]", "n1 [x]", "n2 [y]", "n3 [y]"}, fabricOf(g.clusterFor(wish, nodes)))
+	require.Equal(t, []string{"n0 [x]", "n1 [x]", "n2 [y]", "n3 [y]"}, fabricOf(g.clusterFor([]gang.Wish{wish}, nodes)))
 
 	require.NoError(t, set.Add(holding("b1", 3, "block", "HyperNode", "r1", "r2")))
 	require.NoError(t, set.Add(holding("r1", 1, "", "Node", "n0", "n2")))
-	c := g.clusterFor(wish, nodes)
+	c := g.clusterFor([]gang.Wish{wish}, nodes)
 	require.Equal(t, []cluster.Level{{Name: "block"}, {Name: "tier-1"}}, c.Levels())
 	require.Equal(t, []string{"n0 [b1 r1]", "n2 [b1 r1]", "n1 [n1 n1]", "n3 [n3 n3]"}, fabricOf(c))
 	tree, helped := c.Fabric().Tree(), c.Helped()
-	require.Same(t, tree, g.clusterFor(wish, nodes).Fabric().Tree(), "nothing changed")
+	require.Same(t, tree, g.clusterFor([]gang.Wish{wish}, nodes).Fabric().Tree(), "nothing changed")
 	require.Equal(t, helped, c.Helped())
 
 	require.NoError(t, set.Add(holding("r2", 1, "", "Node", "n1")))
-	require.Equal(t, []string{"n0 [b1 r1]", "n2 [b1 r1]", "n1 [b1 r2]", "n3 [n3 n3]"}, fabricOf(g.clusterFor(wish, nodes)))
+	require.Equal(t, []string{"n0 [b1 r1]", "n2 [b1 r1]", "n1 [b1 r2]", "n3 [n3 n3]"}, fabricOf(g.clusterFor([]gang.Wish{wish}, nodes)))
 	require.Greater(t, c.Helped(), helped, "who was refused may fit now")
 
 	nodes = append(nodes[1:], labelled("z")[0])
-	require.Len(t, fabricOf(g.clusterFor(wish, nodes)), 4)
+	require.Len(t, fabricOf(g.clusterFor([]gang.Wish{wish}, nodes)), 4)
 	require.NoError(t, set.Replace(nil, ""))
-	require.Equal(t, []string{"n1 [x]", "n2 [y]", "n3 [y]", "n0 [z]"}, fabricOf(g.clusterFor(wish, nodes)))
+	require.Equal(t, []string{"n1 [x]", "n2 [y]", "n3 [y]", "n0 [z]"}, fabricOf(g.clusterFor([]gang.Wish{wish}, nodes)))
 }
 
 func TestLevelsOfWishes(t *testing.T) {
@@ -109,14 +109,14 @@ func TestLevelsOfWishes(t *testing.T) {
 		"by a configured level's name":                     {racks, gang.Level{Name: "rack"}, 1, "rack"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			clu := byLabel(c.set).clusterFor(gang.Wish{Required: c.level}, labelled("x", "x"))
+			clu := byLabel(c.set).clusterFor([]gang.Wish{{Required: c.level}}, labelled("x", "x"))
 			require.Equal(t, c.first, clu.Levels()[0].Name)
 			got, complaint := depth(clu, c.level)
 			require.Empty(t, complaint)
 			require.Equal(t, c.depth, got)
 		})
 	}
-	_, complaint := depth(byLabel(racks).clusterFor(gang.Wish{}, labelled("x")), gang.Level{TierName: "rack", Source: `spec.networkTopology.highestTierName "rack"`})
+	_, complaint := depth(byLabel(racks).clusterFor(nil, labelled("x")), gang.Level{TierName: "rack", Source: `spec.networkTopology.highestTierName "rack"`})
 	require.Equal(t, `spec.networkTopology.highestTierName "rack": no node carries such a level; the levels are: block, tier-2, node`, complaint)
 }
 
@@ -124,7 +124,7 @@ func TestTheClosestHyperNodeIsNamed(t *testing.T) {
 	set := setOf(t, holding("b1", 2, "", "HyperNode", "r1", "r2"), holding("r1", 1, "", "Node", "n0"), holding("r2", 1, "", "Node", "n1", "n2"))
 	g := byLabel(set)
 	wish := gang.Wish{Required: gang.Level{Tier: 1}}
-	p := newProblem(klog.Background(), g.clusterFor(wish, labelled("", "", "")), classesOf(podsWith(3, gpus("8")), noRole), 3, nil)
+	p := newProblem(klog.Background(), g.clusterFor([]gang.Wish{wish}, labelled("", "", "")), classesOf(podsWith(3, gpus("8")), noRole), 3, nil)
 	require.Empty(t, p.wish(wish))
 	_, why := g.solve(t.Context(), p)
 	require.Equal(t, "TopologyTooNarrow: no tier-1 has 3 slots of 8 nvidia.com/gpu; the best, tier-1 r2 in b1, has 2", why.String())

@@ -132,16 +132,18 @@ func (l levels) foreign(w gang.Wish, hyperNodes *hypernode.Tree) []cluster.Level
 	return out
 }
 
-// of returns the levels that a wish names, broadest first: those that a picture for foreign labels has.
-func (l levels) of(w gang.Wish) []cluster.Level {
+// of returns the levels that wishes name, those of the whole gang first, broadest first: those that a picture for foreign labels has.
+func (l levels) of(wishes []gang.Wish) []cluster.Level {
 	var out []cluster.Level
-	for _, level := range []gang.Level{w.Required, w.Preferred, w.Slice} {
-		found, isKnown := l.named(level.Name)
-		if !isKnown {
-			found = cluster.Level{Name: level.Name, NodeLabel: level.Name}
-		}
-		if level.Name != "" && !isNode(level.Name) && !slices.Contains(out, found) {
-			out = append(out, found)
+	for _, w := range wishes {
+		for _, level := range []gang.Level{w.Required, w.Preferred, w.Slice} {
+			found, isKnown := l.named(level.Name)
+			if !isKnown {
+				found = cluster.Level{Name: level.Name, NodeLabel: level.Name}
+			}
+			if level.Name != "" && !isNode(level.Name) && !slices.Contains(out, found) {
+				out = append(out, found)
+			}
 		}
 	}
 	return out

@@ -19,31 +19,46 @@ import (
 // plan plans a gang: it fills in the try's plan or says in refused why there is none, and returns where the framework is to
 // place members.
 func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []fwk.NodeInfo) []*fwk.Placement {
-	logger := klog.FromContext(ctx)
-	c := g.clusterFor(t.demand.Wish, nodes)
-	role := func(pod *v1.Pod) string { return g.account.Role(t.key, pod) }
-	t.classes = classesOf(info.GetUnscheduledPods(), role)
-	if len(g.standing(info)) == 0 && !t.demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
+	wishes := []gang.Wish{t.demand.Wish}
+	for _, rule := range t.demand.SubGroups {
+		wishes = append(wishes, rule.Wish)
+	}
+	c := g.clusterFor(wishes, nodes)
+	standing := g.standing(info)
+	t.classes = classesOf(info.GetUnscheduledPods(), g.roleIn(t))
+	if len(standing) == 0 && !t.demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
 		if t.refused = shortOfMinResources(t.demand.Group.MinResources, c, nodes); t.refused != (gang.Waiting{}) {
 			return nil
 		}
 	}
-	p := newProblem(logger, c, t.classes, t.need, t.perRole)
-	if complaint := p.wish(t.demand.Wish); complaint != "" {
+	parts := g.partsOf(t, info.GetUnscheduledPods(), standing)
+	wish := t.demand.Wish
+	if wish.SliceSize > 0 && len(t.demand.SubGroups) > 0 {
+		t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: fmt.Sprintf("%s: a gang with sub-groups cannot stand in slices as a whole", wish.Slice.Source)}
+		return nil
+	}
+	if parts != nil { // slices are parts then, or wished for by them
+		wish.SliceSize, wish.Slice = 0, gang.Level{}
+	}
+	p := newProblem(klog.FromContext(ctx), c, t.classes, t.need, t.perRole)
+	if complaint := p.wish(wish); complaint != "" {
 		t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: complaint}
 		return nil
 	}
-	for _, name := range g.standing(info) {
-		if number, ok := c.Fabric().Tree().Number(name); ok {
-			p.Beside = append(p.Beside, number)
-		}
-	}
-	if g.unsure[t.key] || isInterdependent(t.classes) {
+	p.standBeside(standing)
+	switch {
+	case g.unsure[t.key] || isInterdependent(t.classes):
 		return g.candidates(t, p, nodes)
-	}
-	if t.demand.Wish.IsZero() && !slices.ContainsFunc(t.classes, func(c class) bool { return c.hasGPUs() }) {
+	case parts != nil:
+		return g.planParts(ctx, t, p, parts)
+	case t.demand.Wish.IsZero() && !slices.ContainsFunc(t.classes, func(c class) bool { return c.hasGPUs() }):
 		return g.anywhere(t, p, nodes)
 	}
+	return g.planWhole(ctx, t, p)
+}
+
+// planWhole plans a gang whose members have no wishes but those of the whole.
+func (g *Gang) planWhole(ctx context.Context, t *try, p *problem) []*fwk.Placement {
 	asked := p.fingerprint()
 	if t.refused = g.refusals.of(t.key, asked); t.refused != (gang.Waiting{}) {
 		return nil
@@ -55,16 +70,16 @@ func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []
 		}
 		return nil
 	}
-	t.plan = make(plan, len(info.GetUnscheduledPods()))
+	t.plan = make(plan)
 	p.pin(solution, t.plan)
 	return []*fwk.Placement{p.placement(solution)}
 }
 
-// clusterFor returns the picture of the cluster that knows the levels of a wish, brought up to date.
-func (g *Gang) clusterFor(w gang.Wish, nodes []fwk.NodeInfo) *cluster.Cluster {
+// clusterFor returns the picture of the cluster that knows the levels of all wishes, brought up to date.
+func (g *Gang) clusterFor(wishes []gang.Wish, nodes []fwk.NodeInfo) *cluster.Cluster {
 	wanted, key, hyperNodes := []cluster.Level(g.levels), "", g.hyperNodes.Current()
-	if foreign := g.levels.foreign(w, hyperNodes); len(foreign) > 0 {
-		wanted, hyperNodes = g.levels.of(w), nil
+	if slices.ContainsFunc(wishes, func(w gang.Wish) bool { return len(g.levels.foreign(w, hyperNodes)) > 0 }) {
+		wanted, hyperNodes = g.levels.of(wishes), nil
 		for _, level := range wanted {
 			key += level.NodeLabel + "\n"
 		}
@@ -181,18 +196,24 @@ func (g *Gang) candidates(t *try, p *problem, nodes []fwk.NodeInfo) []*fwk.Place
 	return out
 }
 
-// standing returns the nodes on which members of the gang run.
-func (g *Gang) standing(info fwk.PodGroupInfo) []string {
+// standing returns the members of the gang that run or are about to, by name.
+func (g *Gang) standing(info fwk.PodGroupInfo) []*v1.Pod {
 	scheduled, err := g.scheduledPods(info)
 	if err != nil {
 		return nil
 	}
-	var out []string
-	for _, pod := range scheduled {
-		if pod.DeletionTimestamp == nil {
-			out = append(out, pod.Spec.NodeName)
+	out := slices.DeleteFunc(slices.Clone(scheduled), func(pod *v1.Pod) bool { return pod.DeletionTimestamp != nil })
+	slices.SortFunc(out, func(a, b *v1.Pod) int { return strings.Compare(a.Name, b.Name) }) // the core keeps members in a map
+	return out
+}
+
+// standBeside tells the solver where members of the gang run.
+func (p *problem) standBeside(standing []*v1.Pod) {
+	for _, pod := range standing {
+		if number, ok := p.cluster.Fabric().Tree().Number(pod.Spec.NodeName); ok {
+			p.Beside = append(p.Beside, number)
 		}
 	}
-	slices.Sort(out) // the core keeps members in a map
-	return slices.Compact(out)
+	slices.Sort(p.Beside)
+	p.Beside = slices.Compact(p.Beside)
 }

@@ -42,6 +42,7 @@ type Cluster struct {
 	objects    []int32 // numbers of nodes whose object changed since the tree was built
 	uses       int
 	helped     int
+	reserved   map[int]*node // by number: see Reserve
 }
 
 // node is what was read of one node.
@@ -234,6 +235,33 @@ func (c *Cluster) rebuild(levels []Level) {
 
 // Fabric returns the picture, to be read until the next update.
 func (c *Cluster) Fabric() *fabric.Fabric { return c.fabric }
+
+// Reserve takes the room of so many members off a node, until Release.
+func (c *Cluster) Reserve(number int, request fabric.Request, members int) {
+	n := c.nodes[c.tree.Node(number)]
+	free := make([]int64, len(n.free))
+	for r := range free { // which is less than n.free if something is reserved already
+		free[r] = c.fabric.Free(number, fabric.Resource(r))
+	}
+	for _, want := range request { // of what the node does not have nobody took any
+		if int(want.Resource) < len(free) {
+			free[want.Resource] -= want.Quantity * int64(members)
+		}
+	}
+	if c.reserved == nil {
+		c.reserved = map[int]*node{}
+	}
+	c.reserved[number] = n
+	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free})
+}
+
+// Release gives all back that was reserved.
+func (c *Cluster) Release() {
+	for _, n := range c.reserved {
+		c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: n.free, IsWhole: isWhole(n.info)})
+	}
+	clear(c.reserved)
+}
 
 // Levels returns the levels of the fabric, broadest first.
 func (c *Cluster) Levels() []Level { return c.levels }
