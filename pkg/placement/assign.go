@@ -13,20 +13,27 @@ func (s *Solver) place() (places []Place, ok bool) {
 		need := v.most(domains)
 		return v.fillNodes(s.tightest(0, 0, v.problem.Required, need), need), true
 	}
-	wanted := make([]int, len(v.classes))
-	for i := range v.classes {
-		wanted[i] = v.classes[i].wants
+	fillings, isBest := s.together(domains)
+	switch {
+	case fillings != nil:
+		return v.fill(fillings, v.wanted()), true
+	case isBest:
+		return nil, false
 	}
-	if x := newExact(v, wanted, s.left); x != nil {
-		fillings := x.solve(v.problem.Required, domains, v.suffices)
-		if !x.isExhausted {
-			return v.fill(fillings, wanted), len(fillings) > 0
-		}
-	}
+	s.left = s.work()
 	if len(v.classes) == 1 {
 		return s.beside(domains)
 	}
 	return s.mixed(domains)
+}
+
+// wanted returns how many members to place at most, by class.
+func (v *view) wanted() []int {
+	wanted := make([]int, len(v.classes))
+	for i := range v.classes {
+		wanted[i] = v.classes[i].wants
+	}
+	return wanted
 }
 
 // candidates returns the domains of the required depth that hold what must be placed of each class, looked at alone.
@@ -121,13 +128,17 @@ func (v *view) plan(places []Place) Plan {
 		}
 	}
 	plan := Plan{Places: places, Cost: v.cost(nodes)}
-	all := append(nodes, v.problem.Beside...)
+	plan.Depth, plan.Domain = v.around(append(nodes, v.problem.Beside...))
+	return plan
+}
+
+// around returns the narrowest domain that all of these nodes stand in.
+func (v *view) around(nodes []int) (depth, domain int) {
 	for depth := v.nodes; depth > 0; depth-- {
-		domain := v.of(depth, all[0])
-		if !slices.ContainsFunc(all, func(node int) bool { return v.of(depth, node) != domain }) {
-			plan.Depth, plan.Domain = depth, domain
-			break
+		domain := v.of(depth, nodes[0])
+		if !slices.ContainsFunc(nodes, func(node int) bool { return v.of(depth, node) != domain }) {
+			return depth, domain
 		}
 	}
-	return plan
+	return 0, 0
 }

@@ -55,43 +55,60 @@ func BenchmarkSolve(b *testing.B) {
 	}
 }
 
-// BenchmarkSolveRoles is a gang of two roles: a leader that asks for CPUs, and workers with GPUs and CPUs.
+// BenchmarkSolveRoles is the solver alone for gangs of two roles that must stand in one block, on a cluster where nothing runs,
+// on a used one, and on one that is short of CPUs too:
+//
+//   - launcher: a launcher that asks for CPUs, and workers with whole nodes of 8 GPUs;
+//   - serving: 4 prefill members with 4 GPUs, and 8 decode members with 2;
+//   - small: a launcher, and workers with one GPU and CPUs.
 func BenchmarkSolveRoles(b *testing.B) {
+	const gpu, cpu = 0, 1
+	ask := func(gpus, cpus int64) fabric.Request {
+		return fabric.Request{{Resource: gpu, Quantity: gpus}, {Resource: cpu, Quantity: cpus}}
+	}
+	class := func(members int, request fabric.Request) placement.Class {
+		return placement.Class{Members: members, Minimum: members, Request: request}
+	}
+	gangs := []struct {
+		name    string
+		classes []placement.Class
+	}{
+		{"launcher=1+8", []placement.Class{class(8, ask(8, 8)), class(1, ask(0, 4))}},
+		{"launcher=1+64", []placement.Class{class(64, ask(8, 8)), class(1, ask(0, 4))}},
+		{"launcher=1+256", []placement.Class{class(256, ask(8, 8)), class(1, ask(0, 4))}},
+		{"serving=4+8", []placement.Class{class(4, ask(4, 4)), class(8, ask(2, 2))}},
+		{"small=1+64", []placement.Class{class(64, ask(1, 2)), class(1, ask(0, 4))}},
+	}
 	for _, nodes := range []int{100, 1_000, 5_000, 15_000} {
-		for _, workers := range []int{8, 64, 256} {
-			if workers > nodes {
-				continue
-			}
-			b.Run(fmt.Sprintf("nodes=%d/workers=%d", nodes, workers), func(b *testing.B) {
-				f, request := racks(nodes)
-				cpu := f.Resource("cpu")
-				for i := range f.Tree().Len() {
-					block, rack := f.Tree().Of(1, i), f.Tree().Of(2, i)
-					f.Set(fabric.Node{
-						Name:    f.Tree().Node(i),
-						Domains: []string{f.Tree().Domain(1, block).Name, f.Tree().Domain(2, rack).Name},
-						Free:    []int64{int64(i * i % 9), int64(8 + i%5)},
-					})
-				}
-				problem := placement.Problem{
-					Classes: []placement.Class{
-						{Request: append(request, fabric.Amount{Resource: cpu, Quantity: 2}), Members: workers, Minimum: workers},
-						{Request: fabric.Request{{Resource: cpu, Quantity: 4}}, Members: 1, Minimum: 1},
-					},
-					Required: 1,
-				}
-				var solver placement.Solver
-				var plan placement.Plan
-				for b.Loop() {
-					var refused *placement.Refusal
-					if plan, refused = solver.Solve(f, problem); refused != nil {
-						b.Fatalf("refused: %+v", refused)
+		for _, use := range []struct {
+			name string
+			free func(node int) []int64
+		}{
+			{"unused", func(int) []int64 { return []int64{8, 64} }},
+			{"used", func(i int) []int64 { return []int64{[]int64{8, 8, 8, 7, 6, 4, 3, 0}[i*7919>>4%8], 64} }},
+			{"short", func(i int) []int64 { return []int64{int64(i * i % 9), int64(8 + i%5)} }},
+		} {
+			for _, gang := range gangs {
+				b.Run(fmt.Sprintf("nodes=%d/%s/%s", nodes, use.name, gang.name), func(b *testing.B) {
+					f, _ := racks(nodes)
+					f.Resource("cpu")
+					for i := range f.Tree().Len() {
+						f.Set(fabric.Node{Name: f.Tree().Node(i), Domains: f.Tree().Path(2, f.Tree().Of(2, i)), Free: use.free(i)})
 					}
-				}
-				b.ReportMetric(float64(plan.Cost.Domains[1]), "racks")
-				b.ReportMetric(float64(plan.Cost.Domains[2]), "nodes")
-				b.ReportMetric(float64(plan.Cost.Slots[0]), "slots")
-			})
+					problem := placement.Problem{Classes: gang.classes, Required: 1}
+					var solver placement.Solver
+					if _, refused := solver.Solve(f, problem); refused != nil {
+						b.Skipf("%d members of the first class, of whom %d fit", refused.Need, refused.Have)
+					}
+					var plan placement.Plan
+					for b.Loop() {
+						plan, _ = solver.Solve(f, problem)
+					}
+					b.ReportMetric(float64(plan.Cost.Domains[1]), "racks")
+					b.ReportMetric(float64(plan.Cost.Domains[2]), "nodes")
+					b.ReportMetric(float64(plan.Cost.Slots[0]), "slots")
+				})
+			}
 		}
 	}
 }

@@ -60,7 +60,8 @@ type field struct {
 	shift uint
 }
 
-func (v *view) newPacking() packing {
+// newPacking returns one for costs below a depth.
+func (v *view) newPacking(above int) packing {
 	p := packing{domains: make([]field, v.nodes), slots: make([]field, v.nodes), wholes: make([]field, v.nodes)}
 	free := uint(64)
 	place := func(f *field, most int64) {
@@ -72,14 +73,14 @@ func (v *view) newPacking() packing {
 		free -= width
 		*f = field{p.words, free}
 	}
-	for depth := 1; depth <= v.nodes; depth++ {
+	for depth := above + 1; depth <= v.nodes; depth++ {
 		place(&p.domains[depth-1], int64(v.count(depth)))
 	}
 	all := v.sum(0, 0, 0)
-	for depth := v.nodes; depth >= 1; depth-- {
+	for depth := v.nodes; depth > above; depth-- {
 		place(&p.slots[depth-1], all)
 	}
-	for depth := v.nodes; depth >= 1; depth-- {
+	for depth := v.nodes; depth > above; depth-- {
 		place(&p.wholes[depth-1], int64(v.count(depth)))
 	}
 	p.words++
@@ -88,7 +89,7 @@ func (v *view) newPacking() packing {
 
 // touch adds to cost what it costs to touch one domain, without those that it is part of.
 func (p *packing) touch(v *view, cost []uint64, depth, domain int) {
-	if depth == 0 || v.standsIn(depth, domain) {
+	if v.standsIn(depth, domain) {
 		return
 	}
 	p.domains[depth-1].add(cost, 1)

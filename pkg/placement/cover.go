@@ -36,12 +36,14 @@ func (s *Solver) cover(items []item, need int64) []int {
 		return nil
 	}
 	if need >= int64(s.left) {
+		s.isBest = false
 		return greedy(items, need)
 	}
 	kinds := kindsOf(items, need)
 	parts := split(kinds, need)
 	steps := len(parts) * int(need+1)
 	if steps > s.left {
+		s.isBest = false
 		return greedy(items, need)
 	}
 	s.left -= steps

@@ -1,6 +1,12 @@
 package placement
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+	"strconv"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+)
 
 // exact finds the best plan of all, by dynamic programming up the tree. A state is how many members of each class a domain
 // has taken so far; a domain's table holds the least cost of each state that its nodes can reach. Since the cost of a plan
@@ -13,10 +19,14 @@ import "slices"
 // members × min(members, slots) per node and domain.
 type exact struct {
 	v       *view
+	depth   int // of the domains to search
 	costs   packing
 	wanted  []int // by class
 	strides []int // of a class in the number of a state
 	left    int   // steps
+	kinds   map[string]*nodeKind
+	asked   []fabric.Resource // by any class
+	key     []byte            // memory of one
 	// isExhausted is true once there were too few steps.
 	isExhausted bool
 
@@ -51,15 +61,24 @@ type step struct {
 	prev, took    []int32 // by index into states: the state before, and the index of the child's choice; -1 for none
 }
 
+// nodeKind is what nodes can do that are alike for the problem.
+type nodeKind struct {
+	offers []choice
+	number int
+	// count is how many of them are merged into a table already: more than there are members are of no use.
+	table *table
+	count int
+}
+
 // filling is how many members of each class a node takes at most.
 type filling struct {
 	node int
 	fill []int
 }
 
-// newExact returns nil if the states alone exceed the bound.
-func newExact(v *view, wanted []int, work int) *exact {
-	x := &exact{v: v, costs: v.newPacking(), wanted: wanted, strides: make([]int, len(wanted)), left: work}
+// newExact returns a search inside domains of a depth, one after the other; nil if the states alone exceed the bound.
+func newExact(v *view, depth int, wanted []int, work int) *exact {
+	x := &exact{v: v, depth: depth, costs: v.newPacking(depth), wanted: wanted, strides: make([]int, len(wanted)), left: work}
 	size := 1
 	for i, n := range wanted {
 		x.strides[i] = size
@@ -70,40 +89,33 @@ func newExact(v *view, wanted []int, work int) *exact {
 	}
 	x.cost, x.stamps = make([]uint64, size*x.costs.words), make([]int32, size)
 	x.prev, x.took = make([]int32, size), make([]int32, size)
+	x.kinds, x.asked = map[string]*nodeKind{}, v.asked()
 	return x
 }
 
-// solve returns the best plan inside one of the domains of a depth: of those that suffice, the cheapest of those that place
-// most. nil if there is none, or if the bound was met: then x.isExhausted is true.
-func (x *exact) solve(depth int, domains []int, suffices func(placed []int) bool) []filling {
-	v := x.v
-	var bestTable *table
-	bestChoice, bestWorth := choice{}, 0
-	for _, domain := range domains {
-		t := x.table(depth, domain)
-		if x.isExhausted {
-			return nil
+// solve returns the best plan inside one domain, and how many members it places: of the plans that suffice, the cheapest of
+// those that place most. nil if there is none, or if the bound was met: then x.isExhausted is true.
+func (x *exact) solve(domain int, suffices func(placed []int) bool) (fillings []filling, worth int) {
+	t := x.table(x.depth, domain)
+	if x.isExhausted {
+		return nil, 0
+	}
+	var best *choice
+	for i := range t.choices {
+		c := &t.choices[i]
+		placed := x.placed(c.state)
+		n := sum(placed)
+		if n < worth || !suffices(placed) {
+			continue
 		}
-		for _, c := range t.choices {
-			placed := x.placed(c.state)
-			worth := sum(placed)
-			if worth < bestWorth || !suffices(placed) {
-				continue
-			}
-			total := slices.Clone(c.cost)
-			for d, around := depth, domain; d >= 1; d-- {
-				x.costs.touch(v, total, d, around)
-				around = v.parent(d, around)
-			}
-			if bestTable == nil || worth > bestWorth || slices.Compare(total, bestChoice.cost) < 0 {
-				bestTable, bestChoice, bestWorth = t, choice{state: c.state, cost: total}, worth
-			}
+		if best == nil || n > worth || slices.Compare(c.cost, best.cost) < 0 {
+			best, worth = c, n
 		}
 	}
-	if bestTable == nil {
-		return nil
+	if best == nil {
+		return nil, 0
 	}
-	return bestTable.trace(bestChoice.state, nil)
+	return t.trace(best.state, nil), worth
 }
 
 // placed returns a state's members by class.
@@ -120,14 +132,14 @@ func (x *exact) table(depth, domain int) *table {
 	v := x.v
 	t := &table{depth: depth, domain: domain, choices: []choice{{cost: make([]uint64, x.costs.words)}}}
 	if depth == v.nodes {
-		t.merge(x, step{depth: depth, domain: domain, offers: x.fillings(domain)})
+		t.merge(x, step{depth: depth, domain: domain, offers: x.fillings(t, domain)})
 		for i := range t.choices { // whoever asked touches the node
 			clear(t.choices[i].cost)
 		}
 	} else {
 		first, last := v.within(depth+1, depth, domain)
 		for child := first; child < last && !x.isExhausted; child++ {
-			if s := x.child(depth+1, child); len(s.offers) > 0 {
+			if s := x.child(t, depth+1, child); len(s.offers) > 0 {
 				t.merge(x, s)
 			}
 		}
@@ -138,12 +150,12 @@ func (x *exact) table(depth, domain int) *table {
 	return t
 }
 
-// child returns what a child can do, with what it costs to touch it.
-func (x *exact) child(depth, domain int) step {
+// child returns what a child of a table's domain can do, with what it costs to touch it.
+func (x *exact) child(t *table, depth, domain int) step {
 	v := x.v
 	s := step{depth: depth, domain: domain}
 	if depth == v.nodes && v.problem.Slice.Depth != v.nodes {
-		s.offers = x.fillings(domain)
+		s.offers = x.fillings(t, domain)
 		return s
 	}
 	if !x.hasRoom(depth, domain) {
@@ -275,19 +287,46 @@ func (t *table) trace(state int32, out []filling) []filling {
 	return out
 }
 
-// fillings returns the maximal ways to fill a node, each with what it costs to touch the node.
-func (x *exact) fillings(node int) []choice {
-	v := x.v
-	if len(x.wanted) == 1 {
-		fits := min(int(v.classes[0].slots[node]), x.wanted[0])
-		if fits == 0 {
+// fillings returns the maximal ways to fill a node, each with what it costs to touch the node; none if the table has nodes
+// enough that are like it.
+func (x *exact) fillings(t *table, node int) []choice {
+	if len(x.wanted) > 1 {
+		k := x.kind(node)
+		if k.table != t {
+			k.table, k.count = t, 0
+		}
+		if k.count++; k.count > sum(x.wanted) {
 			return nil
 		}
-		return []choice{x.filling(node, []int{fits})}
+		return k.offers
 	}
-	var out []choice
-	x.fill(node, make([]int, len(x.wanted)), 0, &out)
-	return out
+	fits := min(int(x.v.classes[0].rooms[node]), x.wanted[0])
+	if fits == 0 {
+		return nil
+	}
+	return []choice{x.filling(node, []int{fits})}
+}
+
+// kind returns the kind of a node, for which several classes are worked out once.
+func (x *exact) kind(node int) *nodeKind {
+	v := x.v
+	key := x.key[:0]
+	for class := range v.classes {
+		key = binary.AppendVarint(key, int64(v.classes[class].slots[node]))
+	}
+	for _, resource := range x.asked {
+		key = binary.AppendVarint(key, v.fabric.Free(node, resource))
+	}
+	key = strconv.AppendBool(key, v.isWhole(v.nodes, node))
+	key = strconv.AppendBool(key, v.standsIn(v.nodes, node))
+	x.key = key
+	k, ok := x.kinds[string(key)]
+	if !ok {
+		k = &nodeKind{number: len(x.kinds)}
+		x.fill(node, make([]int, len(x.wanted)), 0, &k.offers)
+		x.kinds[string(key)] = k
+	}
+	return k
 }
 
 func (x *exact) filling(node int, fill []int) choice {

@@ -37,7 +37,7 @@ func (s *Solver) mixed(domains []int) ([]Place, bool) {
 			}
 			for _, domain := range holders {
 				if i == 0 {
-					fillings, isSure := s.together(depth, domain, wanted)
+					fillings, isSure := s.small(depth, domain, wanted)
 					if fillings != nil {
 						return v.fill(fillings, wanted), true
 					}
@@ -100,7 +100,9 @@ func (v *view) holders(depth int, candidates, wanted []int) []int {
 			out = append(out, i)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b int) int { return v.compareSlots(depth, a, b) })
+	slices.SortStableFunc(out, func(a, b int) int {
+		return cmp.Or(v.compareSlots(depth, a, b), v.compareWholes(depth, a, b))
+	})
 	return out
 }
 
@@ -125,16 +127,15 @@ func (v *view) orders(depth, domain int, wanted []int) [][]int {
 	return out
 }
 
-// together looks for the best way to place all members of all classes in one domain. Without one isSure tells whether there is
-// none.
-func (s *Solver) together(depth, domain int, wanted []int) (fillings []filling, isSure bool) {
+// small looks for the best way to place all members of all classes in one domain, with a share of the steps. Without one isSure
+// tells whether there is none.
+func (s *Solver) small(depth, domain int, wanted []int) (fillings []filling, isSure bool) {
 	steps := s.left / maxTries
-	x := newExact(&s.view, wanted, steps)
+	x := newExact(&s.view, depth, wanted, steps)
 	if x == nil {
 		return nil, false
 	}
-	all := sum(wanted)
-	fillings = x.solve(depth, []int{domain}, func(placed []int) bool { return sum(placed) == all })
+	fillings, _ = x.solve(domain, isAll(wanted))
 	s.left -= steps - max(0, x.left)
 	return fillings, !x.isExhausted
 }
@@ -216,7 +217,7 @@ func (m *mix) untouched(class, depth, domain, most int) []int {
 	for node := range m.fills {
 		r.own[node] = 0
 	}
-	r.slots = r.own
+	r.slots, r.rooms = r.own, r.own
 	r.sums = v.sumUp(r.sums, r.slots, depth, domain)
 	r.usable = r.sums
 	need := min(int64(most), v.sum(0, depth, domain))

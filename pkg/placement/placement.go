@@ -26,12 +26,18 @@
 //     below, or beyond that level by level from the broadest (wide.go). It never refuses what fits, and places as many. The domains chosen at a
 //     level are the fewest and tightest there, though others, as few, might need fewer domains further down; and of domains
 //     that hold the gang and need equally few children, only the tightest 16 are compared;
-//   - several classes, or members that run already: exact while it takes no more than Work steps, by dynamic programming up
-//     the tree over how many members of each class a domain takes (exact.go);
+//   - several classes: first as one class of the resource that lasts for the fewest nodes (relax.go). No plan costs less than
+//     that one's, so if its nodes hold all members the search is over. Else level by level from the narrowest that it leaves
+//     open, each domain by dynamic programming over how many members of each class its nodes take (exact.go), in the order of
+//     what a plan in it costs at least, until that is more than a plan that was found. The first level with a plan has the best
+//     one (together.go). It is exact while it takes no more than Work steps;
+//   - several classes of which not all members fit into one domain of the required level, or members that run already: the
+//     same search in all domains of the required level, exact while it takes no more than Work steps;
 //   - beyond, beside members that run: as if they did not, in the narrowest domain around them that will do (mixed.go);
-//   - beyond, for several classes: the narrowest and tightest domains one by one, in each a small exact search or class by
-//     class in several orders, the scarcest first (mixed.go). The first plan is taken. It may refuse a gang whose classes fit
-//     together only if interleaved, of kind [Apart], and place fewer members than could be.
+//   - beyond, for several classes: the nodes of the one class if they hold all members, though others may be better; else the
+//     narrowest and tightest domains one by one, in each a small exact search or class by class in several orders, the scarcest
+//     first (mixed.go). The first plan is taken. It may refuse a gang whose classes fit together only if interleaved, of kind
+//     [Apart], and place fewer members than could be.
 //
 // How often, and by how much, on small worlds: TestAllSmallWorlds and TestTheGapOnLargerWorlds print it. What each bound
 // misses is shown in bounds_test.go.
@@ -121,14 +127,17 @@ const DefaultWork = 1_000_000
 
 // Solver solves problems. The zero value is ready.
 type Solver struct {
-	// Work bounds the steps of the exact search for a problem, and again those of what comes after it: DefaultWork if 0, none
-	// if negative.
+	// Work bounds the steps of the exact search for a problem, and again those of what comes before and after it: DefaultWork if
+	// 0, none if negative.
 	Work int
 
-	view   view
-	memory memory
-	alone  *Solver // for one class of several, nil until there are several
-	left   int     // steps
+	view    view
+	memory  memory
+	alone   *Solver // for one class of several, nil until there are several
+	relaxed *Solver // for several classes as one, nil until there are several
+	left    int     // steps
+	// isBest is false once the search for a plan of one class has left out what might be better.
+	isBest bool
 }
 
 // Solve returns a plan, or why there is none. It refuses a malformed problem with a panic of its own making: the caller

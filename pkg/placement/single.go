@@ -62,8 +62,10 @@ func (v *view) tightestNodeOf(leaf int, need int64) int {
 	best, bestSlots := -1, int32(math.MaxInt32)
 	wholes := v.fabric.Wholes()
 	first, last := v.span(v.nodes-1, leaf)
-	for i, slots := range v.classes[0].slots[first:last] {
-		if slots > bestSlots || int64(slots) < need {
+	all := v.classes[0].slots[first:last]
+	for i, room := range v.classes[0].rooms[first:last] {
+		slots := all[i]
+		if slots > bestSlots || int64(room) < need {
 			continue
 		}
 		if node := first + i; (slots < bestSlots || wholes[best] && !wholes[node]) && v.usable(0, v.nodes, node) >= need {

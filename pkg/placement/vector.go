@@ -1,6 +1,10 @@
 package placement
 
-import "github.com/phalanx-scheduler/phalanx/pkg/fabric"
+import (
+	"slices"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+)
 
 // Members of several classes on one node share what it has free: these look at all resources at once.
 
@@ -33,6 +37,19 @@ func (v *view) isMaximal(node int, fill, wanted []int) bool {
 		}
 	}
 	return true
+}
+
+// asked returns the resources that any class asks for.
+func (v *view) asked() []fabric.Resource {
+	var out []fabric.Resource
+	for _, c := range v.problem.Classes {
+		for _, want := range c.Request {
+			if want.Quantity > 0 && !slices.Contains(out, want.Resource) {
+				out = append(out, want.Resource)
+			}
+		}
+	}
+	return out
 }
 
 // asks returns how much of a resource a member of the class asks for.

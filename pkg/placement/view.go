@@ -28,6 +28,7 @@ type view struct {
 // a domain.
 type room struct {
 	slots  []int32   // by node, 0 if it is excluded
+	rooms  []int32   // by node: what fits; slots itself, but for a relaxation
 	sums   [][]int64 // by depth and domain: slots
 	usable [][]int64 // by depth and domain: slots that whole slices can use; sums itself without slices
 	own    []int32   // memory of slots where nodes are excluded
@@ -72,6 +73,7 @@ func (r *room) look(v *view, c Class) {
 		}
 		r.slots = r.own
 	}
+	r.rooms = r.slots
 	r.sums = v.sumUp(r.sums, r.slots, v.problem.Inside.Depth, v.problem.Inside.Domain)
 	r.usable = r.sums
 	if slice := v.problem.Slice; slice.Size > 1 {
@@ -245,11 +247,11 @@ func (v *view) usable(class, depth, domain int) int64 {
 	if depth < v.nodes {
 		return v.classes[class].usable[depth][domain]
 	}
-	slots := int64(v.classes[class].slots[domain])
+	room := int64(v.classes[class].rooms[domain])
 	if s := v.problem.Slice; s.Size > 1 && s.Depth == v.nodes {
-		slots -= slots % int64(s.Size)
+		room -= room % int64(s.Size)
 	}
-	return slots
+	return room
 }
 
 // isCandidate is true for a domain of the required depth in which the gang may stand: if members of it run already, theirs.

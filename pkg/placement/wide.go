@@ -9,7 +9,9 @@ const maxCompared = 16
 func (s *Solver) tightestWide(depth int, domains []int, need int64) []int {
 	v := &s.view
 	candidates := v.withFewestChildren(depth, domains, need)
-	candidates = candidates[:min(len(candidates), maxCompared)]
+	if len(candidates) > maxCompared {
+		candidates, s.isBest = candidates[:maxCompared], false
+	}
 	work := s.left / len(candidates)
 	var best []int
 	var bestCost Cost
@@ -24,15 +26,16 @@ func (s *Solver) tightestWide(depth int, domains []int, need int64) []int {
 
 // inside returns the nodes to touch in one domain that holds the gang.
 func (s *Solver) inside(depth, domain int, need int64, work int) []int {
-	if s.view.steps(depth, domain, need, int64(work)) <= int64(work) {
-		if x := newExact(&s.view, []int{int(need)}, work); x != nil {
-			fillings := x.solve(depth, []int{domain}, func(placed []int) bool { return int64(placed[0]) >= need })
+	if s.view.steps(depth, domain, []int{int(need)}, int64(work)) <= int64(work) {
+		if x := newExact(&s.view, depth, []int{int(need)}, work); x != nil {
+			fillings, _ := x.solve(domain, func(placed []int) bool { return int64(placed[0]) >= need })
 			s.left -= work - max(0, x.left)
 			if !x.isExhausted {
 				return nodesOf(fillings)
 			}
 		}
 	}
+	s.isBest = false
 	return s.levelByLevel(depth, domain, need)
 }
 
@@ -45,22 +48,34 @@ func nodesOf(fillings []filling) []int {
 }
 
 // steps estimates what the exact search inside a domain would take: any number above enough if it is more than that.
-func (v *view) steps(depth, domain int, need, enough int64) int64 {
-	own := min(need, v.sum(0, depth, domain)) + 1
-	if own > enough {
+func (v *view) steps(depth, domain int, wanted []int, enough int64) int64 {
+	own := v.states(depth, domain, wanted, enough)
+	if own > enough || depth == v.nodes {
 		return own
 	}
 	first, last := v.within(depth+1, depth, domain)
 	if depth+1 == v.nodes {
-		return own * int64(last-first) * 2
+		return own * int64(last-first) * int64(1+len(wanted))
 	}
 	total := int64(0)
 	for i := first; i < last && total <= enough; i++ {
-		if room := min(need, v.sum(0, depth+1, i)); room > 0 {
-			total += own*(room+1) + v.steps(depth+1, i, need, enough)
+		if states := v.states(depth+1, i, wanted, enough); states > 1 {
+			total += own*states + v.steps(depth+1, i, wanted, enough)
 		}
 	}
 	return total
+}
+
+// states bounds in how many numbers of members of each class a domain can be filled: any number above enough if it is more
+// than that.
+func (v *view) states(depth, domain int, wanted []int, enough int64) int64 {
+	states := int64(1)
+	for class, n := range wanted {
+		if states *= min(int64(n), v.usable(class, depth, domain)) + 1; states > enough {
+			return states
+		}
+	}
+	return states
 }
 
 // levelByLevel chooses the fewest and tightest children, of these the fewest and tightest children, down to the nodes. It
