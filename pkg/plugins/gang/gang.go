@@ -51,6 +51,7 @@ type Gang struct {
 	levels   levels
 	clusters map[string]*cluster.Cluster // by the levels that they know; "" is the configured ones
 	refusals refusals
+	homes    homes
 	unsure   map[gang.Key]bool // gangs whose plan the filters turned away once members were placed by it
 }
 

@@ -80,6 +80,7 @@ func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleSt
 	if t.refused != (gang.Waiting{}) {
 		return nil, fwk.NewStatus(fwk.Unschedulable) // PodGroupPostFilter, which comes next, says why
 	}
+	g.homes.remember(t)
 	return &fwk.GeneratePlacementsResult{Placements: placements}, nil
 }
 

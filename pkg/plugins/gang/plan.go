@@ -59,6 +59,11 @@ func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []
 
 // planWhole plans a gang whose members have no wishes but those of the whole.
 func (g *Gang) planWhole(ctx context.Context, t *try, p *problem) []*fwk.Placement {
+	if len(p.Beside) > 0 {
+		if back, solution, ok := g.planReturn(ctx, t, p); ok {
+			return back.pinned(t, solution)
+		}
+	}
 	asked := p.fingerprint()
 	if t.refused = g.refusals.of(t.key, asked); t.refused != (gang.Waiting{}) {
 		return nil
@@ -70,6 +75,11 @@ func (g *Gang) planWhole(ctx context.Context, t *try, p *problem) []*fwk.Placeme
 		}
 		return nil
 	}
+	return p.pinned(t, solution)
+}
+
+// pinned makes a solution the try's plan.
+func (p *problem) pinned(t *try, solution placement.Plan) []*fwk.Placement {
 	t.plan = make(plan)
 	p.pin(solution, t.plan)
 	return []*fwk.Placement{p.placement(solution)}

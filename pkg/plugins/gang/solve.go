@@ -186,6 +186,19 @@ func (p *problem) exclude(class, node int, reason string) {
 	p.isOwn[class] = true
 }
 
+// only keeps a class off all nodes but one.
+func (p *problem) only(class, node int) {
+	c := &p.Classes[class]
+	by := make([]uint8, len(c.Excluded.By))
+	for i := range by {
+		if by[i] = c.Excluded.By[i]; i != node && by[i] == 0 {
+			by[i] = 1
+		}
+	}
+	c.Excluded = &placement.Exclusions{Reasons: slices.Clone(c.Excluded.Reasons), By: by}
+	p.isOwn[class] = true
+}
+
 // newProblem puts members into the solver's words. Of them need must be placed, and of roles what perRole says.
 func newProblem(logger klog.Logger, c *cluster.Cluster, classes []class, need int, perRole map[string]int) *problem {
 	p := &problem{classes: classes, cluster: c, isOwn: make([]bool, len(classes))}
