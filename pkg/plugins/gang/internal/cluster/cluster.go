@@ -14,6 +14,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
@@ -34,6 +35,7 @@ type Cluster struct {
 	common common
 	tree   *fabric.Tree
 	listed []*node // as the snapshot lists them
+	seen   []sighting
 	nodes  map[string]*node
 	infos  []fwk.NodeInfo // by number; nil after a change of the tree
 	round  int
@@ -53,6 +55,12 @@ type node struct {
 	domains    []string // at the levels
 	free       []int64
 	round      int
+}
+
+// sighting is what tells whether a listed node has changed.
+type sighting struct {
+	info       *framework.NodeInfo
+	generation int64
 }
 
 // New returns the picture of an empty cluster with these levels, broadest first.
@@ -78,18 +86,7 @@ func (c *Cluster) HyperNodes() *hypernode.Tree { return c.hyperNodes }
 
 // Update brings the picture up to date with the snapshot's nodes.
 func (c *Cluster) Update(infos []fwk.NodeInfo) {
-	isSameList := len(infos) == len(c.listed)
-	for i, info := range infos {
-		if i < len(c.listed) && c.listed[i].info == info {
-			if n := c.listed[i]; n.generation != info.GetGeneration() {
-				c.read(n, info)
-				c.take(n)
-			}
-			continue
-		}
-		isSameList = false
-	}
-	if !isSameList {
+	if !c.scan(infos) {
 		c.list(infos)
 	}
 	if levels := c.present(); !slices.Equal(levels, c.levels) {
@@ -102,10 +99,29 @@ func (c *Cluster) Update(infos []fwk.NodeInfo) {
 	}
 }
 
+// scan reads again what changed of nodes, false if the list is not the one before. Where there are very many nodes nearly all
+// of an update's time is spent here, on waiting for memory: one look per node.
+func (c *Cluster) scan(infos []fwk.NodeInfo) (isSameList bool) {
+	if len(infos) != len(c.seen) {
+		return false
+	}
+	for i, info := range infos {
+		seen := &c.seen[i]
+		if concrete, ok := info.(*framework.NodeInfo); !ok || concrete != seen.info {
+			return false
+		} else if concrete.Generation != seen.generation {
+			seen.generation = concrete.Generation
+			c.read(c.listed[i], info)
+			c.take(c.listed[i])
+		}
+	}
+	return true
+}
+
 // list reads a list that is not the one before.
 func (c *Cluster) list(infos []fwk.NodeInfo) {
 	c.round++
-	c.listed, c.infos = c.listed[:0], nil
+	c.listed, c.seen, c.infos = c.listed[:0], c.seen[:0], nil
 	var changed []*node
 	for _, info := range infos {
 		n, isKnown := c.nodes[info.Node().Name]
@@ -119,6 +135,8 @@ func (c *Cluster) list(infos []fwk.NodeInfo) {
 		}
 		n.round = c.round
 		c.listed = append(c.listed, n)
+		concrete, _ := info.(*framework.NodeInfo) // nil, which the scan does not know again, for what is none of the core's
+		c.seen = append(c.seen, sighting{concrete, n.generation})
 	}
 	for name, n := range c.nodes {
 		if n.round != c.round {
