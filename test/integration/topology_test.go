@@ -235,3 +235,71 @@ func TestRanksStandInTheOrderOfTheFabric(t *testing.T) {
 	}
 	require.True(t, slices.IsSorted(order), "ranks by rack: %v", order)
 }
+
+// TestRolesStandInRacksOfTheirOwn is about members whose roles state different wishes: each role is a sub-group.
+func TestRolesStandInRacksOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shared, 0)
+	w.addRack("a", 2)
+	w.addRack("b", 3)
+	w.podGroup(volcano.groups, "serve", volcano.minimum(5))
+	for role, count := range map[string]int{"prefill": 2, "decode": 3} {
+		for i := range count {
+			pod := w.pod(podSpec{name: fmt.Sprintf("serve-%s-%d", role, i), gpus: 8, annotations: map[string]string{"volcano.sh/task-spec": role}})
+			volcano.join(pod, "serve")
+			if role == "decode" { // those that say nothing may stand anywhere
+				pod.Annotations["phalanx.dev/required-topology"] = w.rackKey()
+			}
+			w.create(pod)
+		}
+	}
+	w.waitRunning("serve", 5)
+	require.Equal(t, map[string]int{"b": 3}, w.racks("serve-decode"))
+	require.Equal(t, map[string]int{"a": 2}, w.racks("serve-prefill"))
+}
+
+// TestVolcanosSubGroupsStandInOneRackEach is about replicas of a model, each of which must be whole in one rack.
+func TestVolcanosSubGroupsStandInOneRackEach(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shared, 0)
+	w.addRack("a", 2)
+	w.addRack("b", 2)
+	w.addRack("c", 1)
+	spec := volcano.minimum(4)
+	spec["subGroupPolicy"] = []any{map[string]any{
+		"name": "replica", "subGroupSize": int64(2), "minSubGroups": int64(2), "matchLabelKeys": []any{"replica"},
+		"labelSelector": map[string]any{"matchLabels": map[string]any{"job": "model"}},
+	}}
+	w.podGroup(volcano.groups, "model", spec)
+	for i := range 4 {
+		pod := w.pod(podSpec{name: fmt.Sprint("model-", i), gpus: 8,
+			annotations: map[string]string{"phalanx.dev/required-topology": w.rackKey()}, labels: map[string]string{"job": "model", "replica": fmt.Sprint(i / 2)}})
+		volcano.join(pod, "model")
+		w.create(pod)
+	}
+	w.waitRunning("model", 4)
+	for replica := range 2 {
+		both := w.racks(fmt.Sprint("model-", 2*replica))
+		for rack := range w.racks(fmt.Sprint("model-", 2*replica+1)) {
+			require.Contains(t, both, rack, "replica %d", replica)
+		}
+	}
+}
+
+// TestBothLevelsAreHonouredTogether is about a gang that must be in one zone and would like to be in one rack.
+func TestBothLevelsAreHonouredTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shared, 0)
+	zoneKey := "zone.example.com/" + w.ns
+	for rack, zone := range map[string]string{"a": "north", "b": "north", "c": "south"} {
+		w.addNodes(2, func(n *v1.Node) { n.Labels[w.rackKey()], n.Labels[zoneKey] = rack, zone })
+	}
+	w.podGroup(volcano.groups, "both", volcano.minimum(3), wishing("phalanx.dev/required-topology", zoneKey, "phalanx.dev/preferred-topology", w.rackKey()))
+	w.members(volcano, "both", 0, 3, 8)
+	w.waitRunning("both", 3)
+	require.NotContains(t, w.racks("both"), "c", "the zone in the south has two nodes")
+	w.podGroup(volcano.groups, "narrow", volcano.minimum(2), wishing("phalanx.dev/required-topology", zoneKey, "phalanx.dev/preferred-topology", w.rackKey()))
+	w.members(volcano, "narrow", 0, 2, 8)
+	w.waitRunning("narrow", 2)
+	require.Equal(t, map[string]int{"c": 2}, w.racks("narrow"))
+}
