@@ -24,9 +24,11 @@ type Explanation struct {
 	Sentence string `json:"sentence"`
 	// Role is that of the members that are worst off, "" where a gang has one sort only.
 	Role string `json:"role,omitempty"`
-	// Need is how many members must be placed, Have how many slots there are for them.
+	// Need is how many members must be placed, Have how many slots there are for them, or how many fit together.
 	Need int64 `json:"need"`
 	Have int64 `json:"have"`
+	// IsProven is false if no place was found, but there may be one.
+	IsProven bool `json:"proven"`
 	// Resource is what is scarce, "" if it is not a resource; Free is how much of it is free, on so many nodes.
 	Resource  string `json:"resource,omitempty"`
 	Free      int64  `json:"free,omitempty"`
@@ -51,7 +53,7 @@ type Writer func(resource string, amount int64) string
 // Refusal puts a refusal of a problem into words.
 func Refusal(f *fabric.Fabric, p placement.Problem, r *placement.Refusal, write Writer) Explanation {
 	c := p.Classes[r.Class]
-	e := Explanation{Kind: r.Kind, Role: c.Name, Need: r.Need, Have: r.Have, Admitted: r.Admitted}
+	e := Explanation{Kind: r.Kind, Role: c.Name, Need: r.Need, Have: r.Have, IsProven: r.IsProven, Admitted: r.Admitted}
 	for _, x := range r.Exclusions {
 		e.Excluded = append(e.Excluded, Exclusion(x))
 	}
@@ -59,19 +61,19 @@ func Refusal(f *fabric.Fabric, p placement.Problem, r *placement.Refusal, write 
 	w := words{f, p, c, r, write}
 	switch r.Kind {
 	case placement.Excluded:
-		e.Sentence = fmt.Sprintf("no node admits %s", w.members())
+		e.Sentence = fmt.Sprintf("no node%s admits %s", w.inside(), w.members())
 	case placement.Insufficient:
 		e.Sentence = fmt.Sprintf("%s %s, %s", w.needing(), w.amount(r.Scarce, r.Need*asks(c, r.Scarce)), w.free())
 	case placement.Fragmented:
 		e.Sentence = fmt.Sprintf("%s %s each on one node, for which %s %s free, though %s %s %s free on %s",
 			w.needing(), w.amount(r.Scarce, asks(c, r.Scarce)), plural(r.Have, "slot"), areIs(r.Have),
-			write(f.ResourceName(r.Scarce), r.Free), f.ResourceName(r.Scarce), areIs(r.Free), plural(int64(r.FreeNodes), "node"))
+			write(f.ResourceName(r.Scarce), r.Free), f.ResourceName(r.Scarce), areIs(r.Free), w.freeNodes())
 	case placement.TooNarrow:
-		e.Level, e.Closest = f.Tree().LevelName(r.Depth), f.Tree().Path(min(r.Depth, f.Tree().Depth()), w.domain())
+		e.Level, e.Closest = f.Tree().LevelName(r.Depth), w.path()
 		e.Sentence = w.tooNarrow()
 	case placement.Apart:
-		e.Level = f.Tree().LevelName(r.Depth)
-		e.Sentence = fmt.Sprintf("the members fit class by class, but no way was found to fit all %d together%s", r.Need, w.where())
+		e.Level, e.Closest = f.Tree().LevelName(r.Depth), w.path()
+		e.Sentence = w.apart()
 	}
 	if r.Kind == placement.Insufficient || r.Kind == placement.Fragmented {
 		e.Resource, e.Free, e.FreeNodes = f.ResourceName(r.Scarce), r.Free, r.FreeNodes
@@ -136,8 +138,11 @@ func (w words) amount(resource fabric.Resource, amount int64) string {
 
 // free is "40 are free on 6 nodes".
 func (w words) free() string {
-	return fmt.Sprintf("%s %s free on %s", w.write(w.f.ResourceName(w.r.Scarce), w.r.Free), areIs(w.r.Free), plural(int64(w.r.FreeNodes), "node"))
+	return fmt.Sprintf("%s %s free on %s", w.write(w.f.ResourceName(w.r.Scarce), w.r.Free), areIs(w.r.Free), w.freeNodes())
 }
+
+// freeNodes is "6 nodes", or "6 nodes inside rack S14 in P10".
+func (w words) freeNodes() string { return plural(int64(w.r.FreeNodes), "node") + w.inside() }
 
 // slot is what one member takes, by the resource that comes first in its request.
 func (w words) slot() string {
@@ -147,50 +152,67 @@ func (w words) slot() string {
 	return " of " + w.amount(w.class.Request[0].Resource, w.class.Request[0].Quantity)
 }
 
-func (w words) domain() int {
-	if tree := w.f.Tree(); w.r.Depth > tree.Depth() {
-		return tree.Of(tree.Depth(), w.r.Domain)
+// path is the names of the domain that comes closest and of those that it is part of, broadest first.
+func (w words) path() []string { return path(w.f.Tree(), w.r.Depth, w.r.Domain) }
+
+func path(tree *fabric.Tree, depth, domain int) []string {
+	if depth <= tree.Depth() {
+		return tree.Path(depth, domain)
 	}
-	return w.r.Domain
+	return append(tree.Path(tree.Depth(), tree.Of(tree.Depth(), domain)), tree.Node(domain))
 }
 
-// closest names the domain that comes closest: "rack S14 in P10".
-func (w words) closest() string {
-	tree := w.f.Tree()
-	name := tree.LevelName(w.r.Depth)
-	path := tree.Path(min(w.r.Depth, tree.Depth()), w.domain())
-	if w.r.Depth > tree.Depth() {
-		path = append(path, tree.Node(w.r.Domain))
+// domain is "rack S14 in P10", "the cluster".
+func (w words) domain(depth, domain int) string {
+	if depth == 0 {
+		return "the cluster"
 	}
-	if len(path) == 0 {
-		return "the " + name
-	}
+	path := path(w.f.Tree(), depth, domain)
 	slices.Reverse(path)
-	return name + " " + strings.Join(path, " in ")
+	return w.f.Tree().LevelName(depth) + " " + strings.Join(path, " in ")
+}
+
+func (w words) closest() string { return w.domain(w.r.Depth, w.r.Domain) }
+
+// inside is " inside rack S14 in P10" for a problem about one domain alone, "" for the cluster.
+func (w words) inside() string {
+	if w.p.Inside.Depth == 0 {
+		return ""
+	}
+	return " inside " + w.domain(w.p.Inside.Depth, w.p.Inside.Domain)
 }
 
 // tooNarrow is "no rack has 16 slots of 8 nvidia.com/gpu; the best, rack S14 in P10, has 11".
 func (w words) tooNarrow() string {
 	level := w.f.Tree().LevelName(w.r.Depth)
 	if len(w.p.Beside) > 0 {
-		return fmt.Sprintf("the %s in which the gang's other members run, %s, has %s%s, %d must be there", level, w.closest(), plural(w.r.Have, "slot"), w.slot(), w.r.Need)
+		return fmt.Sprintf("the %s in which the gang's other members run, %s, has %s%s%s, %d must be there",
+			level, w.closest(), plural(w.r.Have, "slot"), w.slot(), w.inside(), w.r.Need)
 	}
 	if size := int64(w.p.Slice.Size); size > 1 {
-		slices := fmt.Sprintf("%s of %s%s in one %s each", plural(w.r.Need/size, "slice"), plural(size, "slot"), w.slot(), w.f.Tree().LevelName(w.p.Slice.Depth))
-		if w.r.Depth == 0 {
-			return fmt.Sprintf("there is no room for %s; there is for %d", slices, w.r.Have/size)
+		wanted := fmt.Sprintf("%s of %s%s in one %s each", plural(w.r.Need/size, "slice"), plural(size, "slot"), w.slot(), w.f.Tree().LevelName(w.p.Slice.Depth))
+		if w.r.Depth <= w.p.Inside.Depth {
+			return fmt.Sprintf("there is no room%s for %s; there is for %d", w.inside(), wanted, w.r.Have/size)
 		}
-		return fmt.Sprintf("no %s has room for %s; the best, %s, has for %d", level, slices, w.closest(), w.r.Have/size)
+		return fmt.Sprintf("no %s%s has room for %s; the best, %s, has for %d", level, w.inside(), wanted, w.closest(), w.r.Have/size)
 	}
-	return fmt.Sprintf("no %s has %s%s; the best, %s, has %d", level, plural(w.r.Need, "slot"), w.slot(), w.closest(), w.r.Have)
+	return fmt.Sprintf("no %s%s has %s%s; the best, %s, has %d", level, w.inside(), plural(w.r.Need, "slot"), w.slot(), w.closest(), w.r.Have)
 }
 
-// where is " in one rack", "" for the cluster.
-func (w words) where() string {
-	if w.r.Depth == 0 {
-		return ""
+// apart is "of 4 members that must be placed, only 3 fit together in one rack, though each kind of them would fit alone".
+func (w words) apart() string {
+	where := w.inside()
+	if w.r.Depth > w.p.Inside.Depth {
+		where = " in one " + w.f.Tree().LevelName(w.r.Depth) + where
 	}
-	return " in one " + w.f.Tree().LevelName(w.r.Depth)
+	if !w.r.IsProven {
+		return fmt.Sprintf("no way was found to place %s together%s, only %d, though each kind of them would fit alone", plural(w.r.Need, "member"), where, w.r.Have)
+	}
+	fit := "fit"
+	if w.r.Have == 1 {
+		fit = "fits"
+	}
+	return fmt.Sprintf("of %s that must be placed, only %d %s together%s, though each kind of them would fit alone", plural(w.r.Need, "member"), w.r.Have, fit, where)
 }
 
 func plural(n int64, noun string) string {

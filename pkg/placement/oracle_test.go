@@ -148,14 +148,31 @@ func (w world) isEnough(placed []int) bool {
 	return total >= max(1, w.minimum)
 }
 
-// most returns for each set of nodes how many members can be placed on it at once, 0 if not enough. Sets are bits.
-func (w world) most() []int {
+// needed is how many of these members, by class, are among those that must be placed.
+func (w world) needed(placed []int) int {
+	count, need, spare := 0, 0, 0
+	for c, n := range placed {
+		need += w.classes[c].minimum
+		count += min(n, w.classes[c].minimum)
+		spare += max(0, n-w.classes[c].minimum)
+	}
+	return count + min(spare, max(1, w.minimum, need)-need)
+}
+
+// worth is how many members are placed, 0 if not enough.
+func (w world) worth(placed []int) int {
+	if !w.isEnough(placed) {
+		return 0
+	}
+	return total(placed)
+}
+
+// most returns for each set of nodes what can be placed on it at once that is worth most. Sets are bits.
+func (w world) most(worth func(placed []int) int) []int {
 	most := make([]int, 1<<len(w.nodes))
 	if w.slice.Size > 1 {
 		for set := range most {
-			if n := w.inSlices(set); w.isEnough([]int{n}) {
-				most[set] = n
-			}
+			most[set] = worth([]int{w.inSlices(set)})
 		}
 		return most
 	}
@@ -187,8 +204,8 @@ func (w world) most() []int {
 			}
 		}
 		for state, ok := range can[set] {
-			if placed := w.placed(state); ok && w.isEnough(placed) {
-				most[set] = max(most[set], total(placed))
+			if ok {
+				most[set] = max(most[set], worth(w.placed(state)))
 			}
 		}
 	}
@@ -307,7 +324,7 @@ func flat(c placement.Cost) (out []int64) {
 
 // best is the most members that can be placed, 0 if not enough, and the least that it costs.
 func (w world) best() (placed int, cost []int64) {
-	for set, n := range w.most() {
+	for set, n := range w.most(w.worth) {
 		if n == 0 || n < placed || !w.holds(set) {
 			continue
 		}
@@ -316,6 +333,16 @@ func (w world) best() (placed int, cost []int64) {
 		}
 	}
 	return placed, cost
+}
+
+// together is how many of the members that must be placed fit in one domain.
+func (w world) together() (most int) {
+	for set, n := range w.most(w.needed) {
+		if n > most && w.holds(set) {
+			most = n
+		}
+	}
+	return most
 }
 
 // check returns what is wrong with a plan, "" if nothing is: whether it is the best one is not asked.

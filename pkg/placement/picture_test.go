@@ -239,5 +239,9 @@ func (p *picture) drawRefusal(r *placement.Refusal) string {
 	case placement.TooNarrow:
 		return fmt.Sprintf("refused, too narrow: class %s needs %d, %s has %d slots, the most; %s\n", class, r.Need, p.domain(r.Depth, r.Domain), r.Have, admitted)
 	}
-	return fmt.Sprintf("refused, apart: %d needed together, each class fits alone\n", r.Need)
+	known := "are known to fit"
+	if r.IsProven {
+		known = "fit"
+	}
+	return fmt.Sprintf("refused, apart: %d needed together, each class fits alone; %d %s, in %s\n", r.Need, r.Have, known, p.domain(r.Depth, r.Domain))
 }

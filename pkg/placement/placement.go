@@ -149,7 +149,11 @@ func (s *Solver) Solve(f *fabric.Fabric, p Problem) (Plan, *Refusal) {
 	s.left = s.work()
 	places, ok := s.place()
 	if !ok {
-		return Plan{}, v.refuse()
+		refused := v.refuse()
+		if refused.Kind == Apart {
+			s.countTogether(refused)
+		}
+		return Plan{}, refused
 	}
 	return v.plan(places), nil
 }

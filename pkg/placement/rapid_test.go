@@ -76,7 +76,7 @@ func drawClass(t *rapid.T, resources, nodes, most int) class {
 }
 
 // TestPlansAreBest is the claim of the package comment on worlds of up to 12 nodes: within the bound of its work the solver
-// refuses nothing that fits, plans nothing that does not, and finds a plan of the least cost.
+// refuses nothing that fits, plans nothing that does not, finds a plan of the least cost, and knows how many fit together.
 func TestPlansAreBest(t *testing.T) {
 	var used placement.Solver
 	rapid.Check(t, func(t *rapid.T) {
@@ -87,6 +87,11 @@ func TestPlansAreBest(t *testing.T) {
 		placed, cost := w.best()
 		if placed == 0 {
 			require.NotNil(t, refused, "planned what does not fit: %+v", plan)
+			require.True(t, refused.IsProven)
+			if refused.Kind == placement.Apart {
+				require.EqualValues(t, w.together(), refused.Have)
+				require.Less(t, refused.Have, refused.Need)
+			}
 			return
 		}
 		require.Nil(t, refused, "refused what fits at the cost of %v: %+v", cost, refused)
@@ -116,9 +121,13 @@ func TestABoundedSolverIsRight(t *testing.T) {
 		placed, cost := w.best()
 		if placed == 0 {
 			require.NotNil(t, refused, "planned what does not fit: %+v", plan)
+			if refused.Kind == placement.Apart {
+				require.LessOrEqual(t, refused.Have, int64(w.together()))
+			}
 			return
 		}
 		if refused != nil {
+			require.False(t, refused.IsProven)
 			require.Greater(t, len(w.classes), 1, "refused what fits at the cost of %v: %+v", cost, refused)
 			return
 		}

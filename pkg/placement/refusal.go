@@ -30,8 +30,11 @@ type Refusal struct {
 	Kind  Kind
 	Class int
 	// Need is how many members of the class must be placed, Have how many slots there are for them: on all nodes inside, or for
-	// TooNarrow in the domain that has most.
+	// TooNarrow in the domain that has most. For Apart these are the members of all classes that must be placed, and how many of
+	// them fit together, as far as that is known.
 	Need, Have int64
+	// IsProven is false for Apart after a search that was not exact: there may be a plan, and more members may fit.
+	IsProven bool
 	// Scarce is the resource that lasts for the fewest members, were all nodes one; Free is how much of it is free on the
 	// nodes inside that admit the class, and FreeNodes on how many of them any is. For Insufficient and Fragmented.
 	Scarce    fabric.Resource
@@ -54,7 +57,7 @@ type Exclusion struct {
 
 // refuse finds out why there is no plan.
 func (v *view) refuse() *Refusal {
-	refused := &Refusal{Kind: Apart, Depth: v.problem.Required}
+	refused := &Refusal{Kind: Apart, Depth: v.problem.Required, Need: v.mustPlace()}
 	for class := range v.classes {
 		r := v.refuseClass(class)
 		if r == nil {
@@ -65,8 +68,6 @@ func (v *view) refuse() *Refusal {
 		}
 	}
 	if refused.Kind == Apart {
-		refused.Need = int64(v.problem.Minimum)
-		refused.Domain = v.closest(0)
 		v.admissions(refused)
 	}
 	return refused
@@ -74,7 +75,7 @@ func (v *view) refuse() *Refusal {
 
 // refuseClass says why a class cannot be placed even alone, nil if it can.
 func (v *view) refuseClass(class int) *Refusal {
-	r := &Refusal{Class: class, Need: int64(v.least(class)), Depth: v.problem.Required}
+	r := &Refusal{Class: class, Need: int64(v.least(class)), IsProven: true, Depth: v.problem.Required}
 	if r.Need == 0 {
 		return nil
 	}
@@ -101,6 +102,66 @@ func (v *view) refuseClass(class int) *Refusal {
 		}
 	}
 	return r
+}
+
+// mustPlace counts the members that must be placed, of all classes.
+func (v *view) mustPlace() int64 {
+	each := int64(0)
+	for _, c := range v.problem.Classes {
+		each += int64(max(0, c.Minimum))
+	}
+	return max(1, int64(v.problem.Minimum), each)
+}
+
+// countOf counts those among placed members that must be placed: of members that are more than their class needs, so many as
+// may be of any class.
+func (v *view) countOf(placed []int) int64 {
+	owed, beyond, any := int64(0), int64(0), v.mustPlace()
+	for class, c := range v.problem.Classes {
+		least := max(0, c.Minimum)
+		owed += int64(min(placed[class], least))
+		beyond += int64(max(0, placed[class]-least))
+		any -= int64(least)
+	}
+	return owed + min(beyond, any)
+}
+
+// countTogether finds the domain that holds most of the members that must be placed: by exact search in all domains, or beyond
+// the bound of its work by placing one class after the other.
+func (s *Solver) countTogether(r *Refusal) {
+	v := &s.view
+	var domains []int
+	first, last := v.within(r.Depth, 0, 0)
+	for i := first; i < last; i++ {
+		if v.isCandidate(i) {
+			domains = append(domains, i)
+		}
+	}
+	r.Domain, s.left = v.closest(0), s.work()
+	wanted := v.wanted()
+	note := func(domain int, placed []int) {
+		if n := v.countOf(placed); n > r.Have {
+			r.Have, r.Domain = n, domain
+		}
+	}
+	_, r.IsProven = s.asManyAsFit(domains, wanted, func(domain int, placed []int) bool {
+		note(domain, placed)
+		return false
+	})
+	if r.IsProven {
+		return
+	}
+	for _, domain := range domains {
+		first, last := v.span(r.Depth, domain)
+		nodes := make([]int, 0, last-first)
+		for node := first; node < last; node++ {
+			nodes = append(nodes, node)
+		}
+		for _, order := range v.orders(r.Depth, domain, wanted) {
+			_, placed := v.fillInOrder(order, nodes, wanted)
+			note(domain, placed)
+		}
+	}
 }
 
 // isWorse is true if less of what must be placed has a slot than for the other refusal.

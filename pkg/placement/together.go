@@ -15,11 +15,12 @@ func (s *Solver) together(domains []int) (fillings []filling, isBest bool) {
 			return fillings, isBest
 		}
 	}
-	return s.asManyAsFit(domains, wanted)
+	s.left = s.work()
+	return s.asManyAsFit(domains, wanted, func(_ int, placed []int) bool { return v.suffices(placed) })
 }
 
-// asManyAsFit places as many members as it can, of whom those that must be placed suffice.
-func (s *Solver) asManyAsFit(domains, wanted []int) (best []filling, isBest bool) {
+// asManyAsFit places as many members as it can in one of these domains of the required depth, so that they suffice.
+func (s *Solver) asManyAsFit(domains, wanted []int, suffices func(domain int, placed []int) bool) (best []filling, isBest bool) {
 	v := &s.view
 	steps := int64(0)
 	for _, domain := range domains {
@@ -34,7 +35,7 @@ func (s *Solver) asManyAsFit(domains, wanted []int) (best []filling, isBest bool
 	}
 	most, bestCost := 0, Cost{}
 	for _, domain := range domains {
-		fillings, n := x.solve(domain, v.suffices)
+		fillings, n := x.solve(domain, func(placed []int) bool { return suffices(domain, placed) })
 		if x.isExhausted {
 			return nil, false
 		}
@@ -81,25 +82,29 @@ func (s *Solver) narrowest(domains, wanted []int) (best []filling, isBest bool) 
 
 // fillOneByOne gives all members places on these nodes, one class after the other in several orders; nil if it finds none.
 func (v *view) fillOneByOne(nodes, wanted []int) []filling {
-	fillings := make([]filling, len(nodes))
 	for _, order := range v.orders(0, 0, wanted) {
-		for i, node := range nodes {
-			fillings[i] = filling{node, make([]int, len(wanted))}
-		}
-		left := sum(wanted)
-		for _, class := range order {
-			missing := wanted[class]
-			for i := 0; i < len(nodes) && missing > 0; i++ {
-				n := min(missing, v.fitsBeside(nodes[i], fillings[i].fill, class))
-				fillings[i].fill[class] = n
-				missing, left = missing-n, left-n
-			}
-		}
-		if left == 0 {
+		if fillings, placed := v.fillInOrder(order, nodes, wanted); sum(placed) == sum(wanted) {
 			return fillings
 		}
 	}
 	return nil
+}
+
+// fillInOrder gives members places on nodes, one class after the other, and counts those of each that have one.
+func (v *view) fillInOrder(order, nodes, wanted []int) (fillings []filling, placed []int) {
+	placed, fillings = make([]int, len(wanted)), make([]filling, len(nodes))
+	fills := make([]int, len(nodes)*len(wanted))
+	for i, node := range nodes {
+		fillings[i] = filling{node, fills[i*len(wanted):][:len(wanted)]}
+	}
+	for _, class := range order {
+		for i := 0; i < len(fillings) && placed[class] < wanted[class]; i++ {
+			f := fillings[i]
+			f.fill[class] = min(wanted[class]-placed[class], v.fitsBeside(f.node, f.fill, class))
+			placed[class] += f.fill[class]
+		}
+	}
+	return fillings, placed
 }
 
 // bounded is a domain with a bound of what a plan in it costs.

@@ -53,7 +53,7 @@ func TestAGangWhoseMembersTakeEachOthersRoomHoldsNothingWhileItWaits(t *testing.
 		w.podGroup(d.groups, "puzzle", d.minimum(4))
 		w.members(d, "puzzle", 0, 2, 6)
 		w.members(d, "puzzle", 2, 4, 4)
-		w.waitSentence("puzzle", "Fragmented: 2 members fit together, 2 more must")
+		w.waitSentence("puzzle", "Fragmented: of 4 members that must be placed, only 3 fit together, though each kind of them would fit alone")
 		w.create(w.pod(podSpec{name: "single-0", gpus: 8}), w.pod(podSpec{name: "single-1", gpus: 8}))
 		w.waitRunning("single", 2)
 		w.deletePods("single-0", "single-1")

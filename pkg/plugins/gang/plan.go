@@ -177,7 +177,7 @@ func (g *Gang) anywhere(t *try, p *problem, nodes []fwk.NodeInfo) []*fwk.Placeme
 // canFit refuses the try if the solver knows that there is no place, whatever filters say besides.
 func (g *Gang) canFit(t *try, p *problem) bool {
 	_, refusal := g.solveOnce(p)
-	if refusal == nil || refusal.Kind == placement.Apart { // a search that found nothing, and was not exhaustive
+	if refusal == nil || !refusal.IsProven { // a search that found nothing, and was not exhaustive
 		return true
 	}
 	t.refused = p.waiting(refusal)
