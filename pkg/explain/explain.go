@@ -65,13 +65,18 @@ func Refusal(f *fabric.Fabric, p placement.Problem, r *placement.Refusal, write 
 	case placement.Insufficient:
 		e.Sentence = fmt.Sprintf("%s %s, %s", w.needing(), w.amount(r.Scarce, r.Need*asks(c, r.Scarce)), w.free())
 	case placement.Fragmented:
-		e.Sentence = fmt.Sprintf("%s %s each on one node, for which %s %s free, though %s %s %s free on %s",
-			w.needing(), w.amount(r.Scarce, asks(c, r.Scarce)), plural(r.Have, "slot"), areIs(r.Have),
+		each := " each"
+		if r.Need == 1 {
+			each = ""
+		}
+		e.Sentence = fmt.Sprintf("%s %s%s on one node, for which %s %s free, though %s %s %s free on %s",
+			w.needing(), w.amount(r.Scarce, asks(c, r.Scarce)), each, plural(r.Have, "slot"), areIs(r.Have),
 			write(f.ResourceName(r.Scarce), r.Free), f.ResourceName(r.Scarce), areIs(r.Free), w.freeNodes())
 	case placement.TooNarrow:
 		e.Level, e.Closest = f.Tree().LevelName(r.Depth), w.path()
 		e.Sentence = w.tooNarrow()
 	case placement.Apart:
+		e.Role = "" // it is about all of them
 		e.Level, e.Closest = f.Tree().LevelName(r.Depth), w.path()
 		e.Sentence = w.apart()
 	}
