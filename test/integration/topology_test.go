@@ -258,32 +258,32 @@ func TestRolesStandInRacksOfTheirOwn(t *testing.T) {
 	require.Equal(t, map[string]int{"a": 2}, w.racks("serve-prefill"))
 }
 
-// TestVolcanosSubGroupsStandInOneRackEach is about replicas of a model, each of which must be whole in one rack.
-func TestVolcanosSubGroupsStandInOneRackEach(t *testing.T) {
+// TestVolcanosSubGroupsStandInOneCliqueEach is about replicas of a model, each of which must be whole in one NVLink clique: the
+// narrowest level that any node here carries, which is Volcano's tier 1.
+func TestVolcanosSubGroupsStandInOneCliqueEach(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shared, 0)
-	w.addRack("a", 2)
-	w.addRack("b", 2)
-	w.addRack("c", 1)
+	clique := func(name string, nodes int) {
+		w.addNodes(nodes, func(n *v1.Node) { n.Labels[w.rackKey()], n.Labels["nvidia.com/gpu.clique"] = name, w.ns+"."+name })
+	}
+	clique("a", 2)
+	clique("b", 2)
+	clique("c", 1)
 	spec := volcano.minimum(4)
 	spec["subGroupPolicy"] = []any{map[string]any{
 		"name": "replica", "subGroupSize": int64(2), "minSubGroups": int64(2), "matchLabelKeys": []any{"replica"},
-		"labelSelector": map[string]any{"matchLabels": map[string]any{"job": "model"}},
+		"labelSelector":   map[string]any{"matchLabels": map[string]any{"job": "model"}},
+		"networkTopology": map[string]any{"mode": "hard", "highestTierAllowed": int64(1)},
 	}}
 	w.podGroup(volcano.groups, "model", spec)
 	for i := range 4 {
-		pod := w.pod(podSpec{name: fmt.Sprint("model-", i), gpus: 8,
-			annotations: map[string]string{"phalanx.dev/required-topology": w.rackKey()}, labels: map[string]string{"job": "model", "replica": fmt.Sprint(i / 2)}})
+		pod := w.pod(podSpec{name: fmt.Sprint("model-", i), gpus: 8, labels: map[string]string{"job": "model", "replica": fmt.Sprint(i / 2)}})
 		volcano.join(pod, "model")
 		w.create(pod)
 	}
 	w.waitRunning("model", 4)
-	for replica := range 2 {
-		both := w.racks(fmt.Sprint("model-", 2*replica))
-		for rack := range w.racks(fmt.Sprint("model-", 2*replica+1)) {
-			require.Contains(t, both, rack, "replica %d", replica)
-		}
-	}
+	require.Equal(t, map[string]int{"a": 2, "b": 2}, w.racks("model"))
+	require.Equal(t, w.racks("model-0"), w.racks("model-1"))
 }
 
 // TestBothLevelsAreHonouredTogether is about a gang that must be in one zone and would like to be in one rack.
