@@ -112,8 +112,12 @@ func (s *Solver) tightestLeaf(domains []int, need int64) []int {
 	covers := map[string][]int{} // by what the nodes of a leaf are like
 	var best []int
 	var bestItems []item
-	bestDomain := -1
+	bestDomain, last := -1, -1
 	for _, leaf := range leaves {
+		if last >= 0 && v.areNodesAlike(leaf, last) && v.compareWholes(depth, leaf, last) >= 0 {
+			continue // it is not tighter either, in their order
+		}
+		last = leaf
 		if best != nil && slotsOf(bestItems, best) == need && v.compareSlots(depth, bestDomain, leaf) < 0 {
 			break // nodes cannot be tighter, and from here on the domains are less so
 		}
@@ -132,6 +136,13 @@ func (s *Solver) tightestLeaf(domains []int, need int64) []int {
 		}
 	}
 	return domainsOf(bestItems, best)
+}
+
+// areNodesAlike is true for domains of the narrowest level whose nodes are the same one by one but for their names.
+func (v *view) areNodesAlike(a, b int) bool {
+	x, y := v.tree.Domain(v.nodes-1, a), v.tree.Domain(v.nodes-1, b)
+	slots, wholes := v.classes[0].slots, v.fabric.Wholes()
+	return slices.Equal(slots[x.First:x.Last], slots[y.First:y.Last]) && slices.Equal(wholes[x.First:x.Last], wholes[y.First:y.Last])
 }
 
 // withFewestChildren returns those of the domains of a depth of which the fewest children hold need members, the tightest
