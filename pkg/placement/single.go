@@ -112,12 +112,8 @@ func (s *Solver) tightestLeaf(domains []int, need int64) []int {
 	covers := map[string][]int{} // by what the nodes of a leaf are like
 	var best []int
 	var bestItems []item
-	bestDomain, last := -1, -1
+	bestDomain := -1
 	for _, leaf := range leaves {
-		if last >= 0 && v.areNodesAlike(leaf, last) && v.compareWholes(depth, leaf, last) >= 0 {
-			continue // it is not tighter either, in their order
-		}
-		last = leaf
 		if best != nil && slotsOf(bestItems, best) == need && v.compareSlots(depth, bestDomain, leaf) < 0 {
 			break // nodes cannot be tighter, and from here on the domains are less so
 		}
@@ -138,13 +134,6 @@ func (s *Solver) tightestLeaf(domains []int, need int64) []int {
 	return domainsOf(bestItems, best)
 }
 
-// areNodesAlike is true for domains of the narrowest level whose nodes are the same one by one but for their names.
-func (v *view) areNodesAlike(a, b int) bool {
-	x, y := v.tree.Domain(v.nodes-1, a), v.tree.Domain(v.nodes-1, b)
-	slots, wholes := v.classes[0].slots, v.fabric.Wholes()
-	return slices.Equal(slots[x.First:x.Last], slots[y.First:y.Last]) && slices.Equal(wholes[x.First:x.Last], wholes[y.First:y.Last])
-}
-
 // withFewestChildren returns those of the domains of a depth of which the fewest children hold need members, the tightest
 // domain first.
 func (v *view) withFewestChildren(depth int, domains []int, need int64) []int {
@@ -160,7 +149,41 @@ func (v *view) withFewestChildren(depth int, domains []int, need int64) []int {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b int) int { return v.compareSlots(depth, a, b) })
+	return v.withoutTwins(depth, out)
+}
+
+// withoutTwins leaves out domains of a depth that no plan would rather touch than the one kept before them, which is like them
+// in every node and not less tight: on an empty cluster all but one.
+func (v *view) withoutTwins(depth int, domains []int) []int {
+	out := domains[:0]
+	for _, domain := range domains {
+		if n := len(out); n == 0 || !v.areAlike(depth, out[n-1], domain) || v.compareWholes(depth, domain, out[n-1]) < 0 {
+			out = append(out, domain)
+		}
+	}
 	return out
+}
+
+// areAlike is true for domains that are the same, node by node and domain by domain, but for their names.
+func (v *view) areAlike(depth, a, b int) bool {
+	x, y := v.tree.Domain(depth, a), v.tree.Domain(depth, b)
+	slots, wholes := v.classes[0].slots, v.fabric.Wholes()
+	if !slices.Equal(slots[x.First:x.Last], slots[y.First:y.Last]) || !slices.Equal(wholes[x.First:x.Last], wholes[y.First:y.Last]) {
+		return false
+	}
+	if depth == v.nodes-1 {
+		return true
+	}
+	if x.LastChild-x.FirstChild != y.LastChild-y.FirstChild {
+		return false
+	}
+	for i := range x.LastChild - x.FirstChild {
+		c, d := v.tree.Domain(depth+1, x.FirstChild+i), v.tree.Domain(depth+1, y.FirstChild+i)
+		if c.First-x.First != d.First-y.First || !v.areAlike(depth+1, x.FirstChild+i, y.FirstChild+i) {
+			return false
+		}
+	}
+	return true
 }
 
 // fewestChildren returns how few children of a domain hold need members, anything above enough if it is more than enough.
