@@ -20,10 +20,7 @@
 // that comes, goes or moves costs a walk over all nodes, once however many come at a time.
 package fabric
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Resource is the number of a resource in one Fabric: see [Fabric.Resource].
 type Resource int
@@ -141,7 +138,7 @@ func (f *Fabric) settle() {
 		isGone := func(r *record) bool { return f.records[r.name] != r }
 		f.order, f.came = slices.DeleteFunc(f.order, isGone), slices.DeleteFunc(f.came, isGone)
 	}
-	slices.SortFunc(f.came, compareRecords)
+	sortRecords(f.came)
 	f.order = merge(f.order, f.came)
 	f.came, f.hasGone = nil, false
 	f.wholes = make([]bool, len(f.order))
@@ -151,88 +148,6 @@ func (f *Fabric) settle() {
 	f.tree = newTree(f.levels, f.order)
 	f.log = f.log[:0]
 	clear(f.tables)
-}
-
-// merge returns the elements of two sorted lists in one.
-func merge(a, b []*record) []*record {
-	if len(a) == 0 {
-		return b
-	}
-	out := make([]*record, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		if compareRecords(a[0], b[0]) < 0 {
-			out, a = append(out, a[0]), a[1:]
-		} else {
-			out, b = append(out, b[0]), b[1:]
-		}
-	}
-	return append(append(out, a...), b...)
-}
-
-// compareRecords orders by domains, broadest first, then by name; numbers in names count as numbers: r2 comes before r10.
-// A node without a domain at a level comes after those that have one.
-func compareRecords(a, b *record) int {
-	for depth := range max(len(a.domains), len(b.domains)) {
-		x, y := a.domain(depth), b.domain(depth)
-		if (x == "") != (y == "") {
-			if x == "" {
-				return 1
-			}
-			return -1
-		}
-		if x == "" {
-			break // each is its own domain from here on
-		}
-		if c := compareNatural(x, y); c != 0 {
-			return c
-		}
-	}
-	return compareNatural(a.name, b.name)
-}
-
-func (r *record) domain(level int) string {
-	if level < len(r.domains) {
-		return r.domains[level]
-	}
-	return ""
-}
-
-// compareNatural compares texts with the numbers in them compared as numbers. Texts that differ never compare as equal.
-func compareNatural(a, b string) int {
-	x, y := a, b
-	for x != "" && y != "" {
-		if !isDigit(x[0]) || !isDigit(y[0]) {
-			if x[0] != y[0] {
-				return int(x[0]) - int(y[0])
-			}
-			x, y = x[1:], y[1:]
-			continue
-		}
-		var n, m string
-		n, x = cutNumber(x)
-		m, y = cutNumber(y)
-		if len(n) != len(m) {
-			return len(n) - len(m)
-		}
-		if c := strings.Compare(n, m); c != 0 {
-			return c
-		}
-	}
-	if len(x) != len(y) {
-		return len(x) - len(y)
-	}
-	return strings.Compare(a, b) // leading zeros
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-// cutNumber splits the digits off a text, without leading zeros.
-func cutNumber(s string) (number, rest string) {
-	end := 0
-	for end < len(s) && isDigit(s[end]) {
-		end++
-	}
-	return strings.TrimLeft(s[:end], "0"), s[end:]
 }
 
 // Free returns what a node of the current [Tree] has free of a resource. It may be negative.
