@@ -132,14 +132,17 @@ func TestWhatBesideMisses(t *testing.T) {
 // exact part.
 func TestTheGapOnLargerWorlds(t *testing.T) {
 	for classes := 1; classes <= 3; classes++ {
-		var exact placement.Solver
-		var gap gap
-		bounded := placement.Solver{Work: -1}
-		draw := worlds(classes)
-		for seed := range 2_000 {
-			w := draw.Example(seed)
-			gap.judge(t, w, w.fabric(w.inOrder()), &exact, &bounded)
-		}
-		t.Logf("up to %d classes: %s", classes, &gap)
+		t.Run(fmt.Sprintf("up to %d classes", classes), func(t *testing.T) {
+			t.Parallel()
+			var exact placement.Solver
+			var gap gap
+			bounded := placement.Solver{Work: -1}
+			draw := worlds(classes)
+			for seed := range 2_000 {
+				w := draw.Example(seed)
+				gap.judge(t, w, w.fabric(w.inOrder()), &exact, &bounded)
+			}
+			t.Log(&gap)
+		})
 	}
 }

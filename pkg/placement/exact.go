@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"strconv"
@@ -48,6 +49,7 @@ type choice struct {
 // table is what a domain can do: its children merged in order.
 type table struct {
 	depth, domain int
+	kinds         []alike // instead of children
 	steps         []step
 	choices       []choice // after the last step, state 0 included
 }
@@ -56,9 +58,16 @@ type table struct {
 type step struct {
 	depth, domain int    // of the child
 	child         *table // nil for a node
+	kind, count   int    // instead of a child: so many nodes of a kind
 	offers        []choice
 	states        []int32
 	prev, took    []int32 // by index into states: the state before, and the index of the child's choice; -1 for none
+}
+
+// alike are nodes of one domain that are alike for one class, and how many members each takes.
+type alike struct {
+	nodes []int
+	fits  int
 }
 
 // nodeKind is what nodes can do that are alike for the problem.
@@ -136,6 +145,8 @@ func (x *exact) table(depth, domain int) *table {
 		for i := range t.choices { // whoever asked touches the node
 			clear(t.choices[i].cost)
 		}
+	} else if depth == v.nodes-1 && len(x.wanted) == 1 && v.stands == nil && v.problem.Slice.Depth != v.nodes {
+		t.mergeKinds(x)
 	} else {
 		first, last := v.within(depth+1, depth, domain)
 		for child := first; child < last && !x.isExhausted; child++ {
@@ -221,6 +232,50 @@ func (t *table) merge(x *exact, s step) {
 	t.steps = append(t.steps, s)
 }
 
+// mergeKinds merges the nodes of a domain of the narrowest level for one class: of nodes that are alike so many at once that
+// every number of them is a sum.
+func (t *table) mergeKinds(x *exact) {
+	items, need := x.v.items(x.v.nodes, []int{t.domain}), int64(x.wanted[0])
+	if need == 0 {
+		return
+	}
+	kinds := kindsOf(items, need)
+	t.kinds = make([]alike, len(kinds))
+	for i, k := range kinds {
+		t.kinds[i] = alike{domainsOf(items, k.items), int(k.room)}
+	}
+	for _, part := range split(kinds, need) {
+		offer := x.filling(t.kinds[part.kind].nodes[0], []int{int(part.room)})
+		for i := range offer.cost {
+			offer.cost[i] *= uint64(part.count)
+		}
+		if t.merge(x, step{kind: part.kind, count: int(part.count), offers: []choice{offer}}); x.isExhausted {
+			return
+		}
+	}
+}
+
+// traceKinds returns the first nodes of each kind, as many as lead to a state.
+func (t *table) traceKinds(state int32, out []filling) []filling {
+	counts := make([]int, len(t.kinds))
+	for i := len(t.steps) - 1; i >= 0; i-- {
+		s := &t.steps[i]
+		at := slices.Index(s.states, state)
+		if s.took[at] >= 0 {
+			counts[s.kind] += s.count
+		}
+		state = s.prev[at]
+	}
+	from := len(out)
+	for i, k := range t.kinds {
+		for _, node := range k.nodes[:counts[i]] {
+			out = append(out, filling{node, []int{k.fits}})
+		}
+	}
+	slices.SortFunc(out[from:], func(a, b filling) int { return cmp.Compare(a.node, b.node) })
+	return out
+}
+
 // isLess is true if a+b is less than c.
 func isLess(a, b, c []uint64) bool {
 	for i := range c {
@@ -266,6 +321,9 @@ func (t *table) cutToSlices(size int) {
 
 // trace returns the nodes that lead to a state, in ascending order.
 func (t *table) trace(state int32, out []filling) []filling {
+	if t.kinds != nil {
+		return t.traceKinds(state, out)
+	}
 	taken := make([]func([]filling) []filling, 0, len(t.steps))
 	for i := len(t.steps) - 1; i >= 0; i-- {
 		s := &t.steps[i]

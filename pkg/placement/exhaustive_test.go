@@ -143,6 +143,7 @@ func TestAllSmallWorlds(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			kinds := test.kinds
 			if *isExhaustive {
 				kinds = slices.Concat(kinds, test.more)
