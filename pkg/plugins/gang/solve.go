@@ -76,12 +76,12 @@ func (g *Gang) solveOnce(p *problem) (placement.Plan, *placement.Refusal) {
 func (p *problem) waiting(r *placement.Refusal) gang.Waiting {
 	f := p.cluster.Fabric()
 	reason := gang.Fragmented
-	switch r.Kind {
-	case placement.Excluded:
+	switch {
+	case r.Kind == placement.Excluded:
 		reason = gang.NodesRejected
-	case placement.Insufficient:
+	case r.Kind == placement.Insufficient:
 		reason = insufficient(f.ResourceName(r.Scarce))
-	case placement.TooNarrow:
+	case r.Kind == placement.TooNarrow || r.Kind == placement.Apart && r.Depth > 0:
 		reason = gang.TopologyTooNarrow
 	}
 	return gang.Waiting{Reason: reason, Sentence: explain.Refusal(f, p.Problem, r, written).Sentence}
