@@ -41,8 +41,10 @@ race: ## Run the tests of pkg with the race detector, which needs a C compiler
 	CGO_ENABLED=1 go test -race ./pkg/...
 
 .PHONY: bench
-bench: ## Measure against upstream in upstream's own benchmark: docs/benchmarks.md; takes about half an hour
+bench: ## Measure against upstream in its own benchmark, and against other policies: docs/benchmarks.md; takes the better part of an hour
 	go run ./test/bench $(BENCH_ARGS)
+	go test -run '^$$' -bench Plan -benchtime 20x ./pkg/plugins/gang
+	go run ./test/quality/cmd -shifts 5
 
 .PHONY: bench-quick
 bench-quick: ## The same in a few minutes: smaller workloads, each once
