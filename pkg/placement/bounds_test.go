@@ -112,6 +112,20 @@ func TestWhatClassByClassRefuses(t *testing.T) {
 	assert.Equal(t, best, flat(plan.Cost))
 }
 
+// Four members that ask for 1 and one for 2, which is six units, on nodes with 5, 3 and 3: as one class, without exact search,
+// the largest node comes first, and as it holds them with one other they stay there.
+func TestWhatTheRelaxationMisses(t *testing.T) {
+	w := world{levels: 2, nodes: racksOf([]int{5, 3, 3}), classes: append(gangOf(4), class{asks: []int{2}, members: 1, minimum: 1})}
+
+	plan, _, _ := solve(t, -1, w)
+	assert.Equal(t, []int{1, 1, 2}, plan.Cost.Domains)
+	assert.EqualValues(t, 8, plan.Cost.Slots[0])
+
+	plan, _, best := solve(t, 0, w)
+	assert.EqualValues(t, 6, plan.Cost.Slots[0])
+	assert.Equal(t, best, flat(plan.Cost))
+}
+
 // Two members join one that runs on a node with a slot left. Without exact search the narrowest domain around it that has
 // room for both, the block, is filled as if nothing ran in it: by the node with two slots. One member beside the one that
 // runs, for nothing, and one on the node with one slot, would leave that whole.

@@ -26,7 +26,7 @@
 //     below, or beyond that level by level from the broadest (wide.go). It never refuses what fits, and places as many. The domains chosen at a
 //     level are the fewest and tightest there, though others, as few, might need fewer domains further down; and of domains
 //     that hold the gang and need equally few children, only the tightest 16 are compared;
-//   - several classes: first as one class of the resource that lasts for the fewest nodes (relax.go). No plan costs less than
+//   - several classes: first as one class, of the resource for which most nodes are needed (relax.go). No plan costs less than
 //     that one's, so if its nodes hold all members the search is over. Else level by level from the narrowest that it leaves
 //     open, each domain by dynamic programming over how many members of each class its nodes take (exact.go), in the order of
 //     what a plan in it costs at least, until that is more than a plan that was found. The first level with a plan has the best
@@ -34,10 +34,10 @@
 //   - several classes of which not all members fit into one domain of the required level, or members that run already: the
 //     same search in all domains of the required level, exact while it takes no more than Work steps;
 //   - beyond, beside members that run: as if they did not, in the narrowest domain around them that will do (mixed.go);
-//   - beyond, for several classes: the nodes of the one class if they hold all members, though others may be better; else the
-//     narrowest and tightest domains one by one, in each a small exact search or class by class in several orders, the scarcest
-//     first (mixed.go). The first plan is taken. It may refuse a gang whose classes fit together only if interleaved, of kind
-//     [Apart], and place fewer members than could be.
+//   - beyond, for several classes: the nodes of the one class if they hold all members, though others may be better
+//     (TestWhatTheRelaxationMisses); else the narrowest and tightest domains one by one, in each a small exact search or class
+//     by class in several orders, the scarcest first (mixed.go). The first plan is taken. It may refuse a gang whose classes fit
+//     together only if interleaved, of kind [Apart], and place fewer members than could be.
 //
 // How often, and by how much, on small worlds: TestAllSmallWorlds and TestTheGapOnLargerWorlds print it. What each bound
 // misses is shown in bounds_test.go.
