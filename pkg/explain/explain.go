@@ -70,8 +70,8 @@ func Refusal(f *fabric.Fabric, p placement.Problem, r *placement.Refusal, write 
 			each = ""
 		}
 		e.Sentence = fmt.Sprintf("%s %s%s on one node, for which %s %s free, though %s %s %s free on %s",
-			w.needing(), w.amount(r.Scarce, asks(c, r.Scarce)), each, plural(r.Have, "slot"), areIs(r.Have),
-			write(f.ResourceName(r.Scarce), r.Free), f.ResourceName(r.Scarce), areIs(r.Free), w.freeNodes())
+			w.needing(), w.amount(r.Scarce, asks(c, r.Scarce)), each, Plural(r.Have, "slot"), AreIs(r.Have),
+			write(f.ResourceName(r.Scarce), r.Free), f.ResourceName(r.Scarce), AreIs(r.Free), w.freeNodes())
 	case placement.TooNarrow:
 		e.Level, e.Closest = f.Tree().LevelName(r.Depth), w.path()
 		e.Sentence = w.tooNarrow()
@@ -98,7 +98,7 @@ func Exclusions(excluded []Exclusion) string {
 	if sum == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s excluded: %s", plural(int64(sum), "node"), strings.Join(parts, ", "))
+	return fmt.Sprintf("; %s excluded: %s", Plural(int64(sum), "node"), strings.Join(parts, ", "))
 }
 
 // words is what the sentences are made of.
@@ -121,7 +121,7 @@ func asks(c placement.Class, resource fabric.Resource) int64 {
 
 // members is "8 members", or `8 members of role "worker"`.
 func (w words) members() string {
-	out := plural(w.r.Need, "member")
+	out := Plural(w.r.Need, "member")
 	if w.class.Name != "" {
 		out += fmt.Sprintf(" of role %q", w.class.Name)
 	}
@@ -143,11 +143,11 @@ func (w words) amount(resource fabric.Resource, amount int64) string {
 
 // free is "40 are free on 6 nodes".
 func (w words) free() string {
-	return fmt.Sprintf("%s %s free on %s", w.write(w.f.ResourceName(w.r.Scarce), w.r.Free), areIs(w.r.Free), w.freeNodes())
+	return fmt.Sprintf("%s %s free on %s", w.write(w.f.ResourceName(w.r.Scarce), w.r.Free), AreIs(w.r.Free), w.freeNodes())
 }
 
 // freeNodes is "6 nodes", or "6 nodes inside rack S14 in P10".
-func (w words) freeNodes() string { return plural(int64(w.r.FreeNodes), "node") + w.inside() }
+func (w words) freeNodes() string { return Plural(int64(w.r.FreeNodes), "node") + w.inside() }
 
 // slot is what one member takes, by the resource that comes first in its request.
 func (w words) slot() string {
@@ -192,16 +192,16 @@ func (w words) tooNarrow() string {
 	level := w.f.Tree().LevelName(w.r.Depth)
 	if len(w.p.Beside) > 0 {
 		return fmt.Sprintf("the %s in which the gang's other members run, %s, has %s%s%s, %d must be there",
-			level, w.closest(), plural(w.r.Have, "slot"), w.slot(), w.inside(), w.r.Need)
+			level, w.closest(), Plural(w.r.Have, "slot"), w.slot(), w.inside(), w.r.Need)
 	}
 	if size := int64(w.p.Slice.Size); size > 1 {
-		wanted := fmt.Sprintf("%s of %s%s in one %s each", plural(w.r.Need/size, "slice"), plural(size, "slot"), w.slot(), w.f.Tree().LevelName(w.p.Slice.Depth))
+		wanted := fmt.Sprintf("%s of %s%s in one %s each", Plural(w.r.Need/size, "slice"), Plural(size, "slot"), w.slot(), w.f.Tree().LevelName(w.p.Slice.Depth))
 		if w.r.Depth <= w.p.Inside.Depth {
 			return fmt.Sprintf("there is no room%s for %s; there is for %d", w.inside(), wanted, w.r.Have/size)
 		}
 		return fmt.Sprintf("no %s%s has room for %s; the best, %s, has for %d", level, w.inside(), wanted, w.closest(), w.r.Have/size)
 	}
-	return fmt.Sprintf("no %s%s has %s%s; the best, %s, has %d", level, w.inside(), plural(w.r.Need, "slot"), w.slot(), w.closest(), w.r.Have)
+	return fmt.Sprintf("no %s%s has %s%s; the best, %s, has %d", level, w.inside(), Plural(w.r.Need, "slot"), w.slot(), w.closest(), w.r.Have)
 }
 
 // apart is "of 4 members that must be placed, only 3 fit together in one rack, though each kind of them would fit alone".
@@ -211,23 +211,25 @@ func (w words) apart() string {
 		where = " in one " + w.f.Tree().LevelName(w.r.Depth) + where
 	}
 	if !w.r.IsProven {
-		return fmt.Sprintf("no way was found to place %s together%s, only %d, though each kind of them would fit alone", plural(w.r.Need, "member"), where, w.r.Have)
+		return fmt.Sprintf("no way was found to place %s together%s, only %d, though each kind of them would fit alone", Plural(w.r.Need, "member"), where, w.r.Have)
 	}
 	fit := "fit"
 	if w.r.Have == 1 {
 		fit = "fits"
 	}
-	return fmt.Sprintf("of %s that must be placed, only %d %s together%s, though each kind of them would fit alone", plural(w.r.Need, "member"), w.r.Have, fit, where)
+	return fmt.Sprintf("of %s that must be placed, only %d %s together%s, though each kind of them would fit alone", Plural(w.r.Need, "member"), w.r.Have, fit, where)
 }
 
-func plural(n int64, noun string) string {
+// Plural is "1 node", "2 nodes".
+func Plural(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func areIs(n int64) string {
+// AreIs is the verb behind n things.
+func AreIs(n int64) string {
 	if n == 1 {
 		return "is"
 	}

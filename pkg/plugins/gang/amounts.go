@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/phalanx-scheduler/phalanx/pkg/explain"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
 )
@@ -47,7 +48,7 @@ func shortOfMinResources(minResources v1.ResourceList, c *cluster.Cluster, nodes
 		if all := total(nodes, name); want > all {
 			return gang.Waiting{Reason: insufficient(string(name)), Sentence: fmt.Sprintf("%s, all nodes together have %s", asks, written(string(name), all))}
 		}
-		return gang.Waiting{Reason: insufficient(string(name)), Sentence: fmt.Sprintf("%s, %s %s free", asks, written(string(name), free), areIs(free))}
+		return gang.Waiting{Reason: insufficient(string(name)), Sentence: fmt.Sprintf("%s, %s %s free", asks, written(string(name), free), explain.AreIs(free))}
 	}
 	return gang.Waiting{}
 }
@@ -71,18 +72,4 @@ func total(nodes []fwk.NodeInfo, name v1.ResourceName) int64 {
 		}
 	}
 	return sum
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-func areIs(n int64) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
 }

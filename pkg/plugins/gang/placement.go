@@ -14,6 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
+	"github.com/phalanx-scheduler/phalanx/pkg/explain"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
@@ -222,7 +223,7 @@ func (g *Gang) explain(ctx context.Context, t *try) gang.Waiting {
 	for _, c := range t.classes {
 		feasible, reasons := g.feasible(ctx, c.pod(), nodes)
 		if feasible == 0 {
-			return gang.Waiting{Reason: gang.NodesRejected, Sentence: fmt.Sprintf("no node admits %s: %s", plural(len(c.members), "member"), counted(reasons))}
+			return gang.Waiting{Reason: gang.NodesRejected, Sentence: fmt.Sprintf("no node admits %s: %s", explain.Plural(int64(len(c.members)), "member"), counted(reasons))}
 		}
 		fewest = min(fewest, feasible)
 	}
@@ -230,7 +231,7 @@ func (g *Gang) explain(ctx context.Context, t *try) gang.Waiting {
 		return gang.Waiting{Reason: gang.TopologyTooNarrow, Sentence: fmt.Sprintf("no domain holds the gang: %s", level.Source)}
 	}
 	return gang.Waiting{Reason: gang.Fragmented, Sentence: fmt.Sprintf("%d members fit together, %d more must; alone each fits on %s",
-		t.reached, max(1, t.need-t.reached), plural(fewest, "node"))}
+		t.reached, max(1, t.need-t.reached), explain.Plural(int64(fewest), "node"))}
 }
 
 // feasible runs the profile's own filters for one pod over all nodes.

@@ -114,7 +114,7 @@ func (g *Gang) ask(ctx context.Context, p *problem, solution placement.Plan, all
 			if !status.IsRejected() {
 				return 0, gang.Waiting{Reason: gang.SchedulerError, Sentence: status.Message()}
 			}
-			return 0, gang.Waiting{Reason: gang.NodesRejected, Sentence: fmt.Sprintf("no node admits %s: %s", plural(len(p.classes[i].members), "member"), status.Message())}
+			return 0, gang.Waiting{Reason: gang.NodesRejected, Sentence: fmt.Sprintf("no node admits %s: %s", explain.Plural(int64(len(p.classes[i].members)), "member"), status.Message())}
 		}
 		var nodes []int
 		if all {
