@@ -54,28 +54,21 @@ func (s *Solver) asManyAsFit(domains, wanted []int, suffices func(domain int, pl
 // be better, and broader ones need not be searched. isBest is true if the search was exact.
 func (s *Solver) narrowest(domains, wanted []int) (best []filling, isBest bool) {
 	v := &s.view
-	var relaxed []filling
 	from, r := v.nodes, s.relax(wanted)
 	if r != nil {
 		nodes, isBest := r.nodesIn(0, 0, v.problem.Required)
 		if nodes == nil {
 			return nil, true
 		}
-		relaxed = v.fillOneByOne(nodes, wanted)
-		if relaxed != nil && isBest {
-			return relaxed, true
+		if fillings := v.fillOneByOne(nodes, wanted); fillings != nil {
+			return fillings, isBest // if others may be better, a search for them would take too long
 		}
 		from, _ = v.around(nodes)
 	}
 	for depth := from; depth >= v.problem.Required; depth-- {
-		fillings, isBest := s.tightestTogether(depth, domains, wanted, r)
-		if isBest && fillings == nil {
-			continue
+		if fillings, isBest := s.tightestTogether(depth, domains, wanted, r); fillings != nil || !isBest {
+			return fillings, isBest
 		}
-		if relaxed != nil && (fillings == nil || v.cost(nodesOf(relaxed)).Compare(v.cost(nodesOf(fillings))) < 0) {
-			fillings = relaxed
-		}
-		return fillings, isBest
 	}
 	return nil, true
 }
