@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
 	resourcehelper "k8s.io/component-helpers/resource"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
@@ -35,13 +36,15 @@ func (c *class) hasGPUs() bool {
 }
 
 // classesOf groups members, in the order of their first one. Members of one template follow each other, so that nearly every
-// pod is compared with one class only.
-func classesOf(pods []*v1.Pod, roleOf func(*v1.Pod) string) []class {
+// pod is compared with one class only. What foes say of members tells them apart, too: see [Gang.foes].
+func classesOf(pods []*v1.Pod, roleOf func(*v1.Pod) string, foes ...labels.Selector) []class {
 	var classes []class
 	last := 0
 	for _, pod := range pods {
 		role := roleOf(pod)
-		isMine := func(c class) bool { return c.role == role && isAlike(c.members[0], pod) }
+		isMine := func(c class) bool {
+			return c.role == role && isAlike(c.members[0], pod) && sameToFoes(foes, c.members[0], pod)
+		}
 		i := last
 		if i >= len(classes) || !isMine(classes[i]) {
 			i = slices.IndexFunc(classes, isMine)
@@ -92,16 +95,20 @@ func boolToInt(b bool) int {
 	return 0
 }
 
-// isAlike is true for pods that are equal in all that decides on which nodes they fit.
+// isAlike is true for pods whose specs are equal in all that decides on which nodes they fit, but for their volumes: see
+// sameClaims.
 func isAlike(a, b *v1.Pod) bool {
 	return a.Spec.NodeName == b.Spec.NodeName &&
+		sameOrDeepEqual(a.Spec.Priority, b.Spec.Priority) && // decides for which nominated pods there must be room, too
 		slices.EqualFunc(a.Spec.Containers, b.Spec.Containers, sameContainer) &&
 		slices.EqualFunc(a.Spec.InitContainers, b.Spec.InitContainers, sameContainer) &&
 		sameResources(a.Spec.Overhead, b.Spec.Overhead) &&
 		maps.Equal(a.Spec.NodeSelector, b.Spec.NodeSelector) &&
 		sameOrDeepEqual(a.Spec.Resources, b.Spec.Resources) &&
 		sameOrDeepEqual(a.Spec.Affinity, b.Spec.Affinity) &&
-		equality.Semantic.DeepEqual(a.Spec.Tolerations, b.Spec.Tolerations)
+		equality.Semantic.DeepEqual(a.Spec.Tolerations, b.Spec.Tolerations) &&
+		sameList(a.Spec.TopologySpreadConstraints, b.Spec.TopologySpreadConstraints) &&
+		sameList(a.Spec.ResourceClaims, b.Spec.ResourceClaims)
 }
 
 // sameContainer is written out where reflection would take most of the time of a large gang's try.
@@ -124,6 +131,11 @@ func sameResources(a, b v1.ResourceList) bool {
 		}
 	}
 	return true
+}
+
+// sameList takes no time for members that say nothing of the kind, as most do.
+func sameList[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || equality.Semantic.DeepEqual(a, b))
 }
 
 func sameOrDeepEqual[T any](a, b *T) bool {
@@ -161,14 +173,19 @@ func sameClaims(a, b *v1.Pod) bool {
 	}
 	for i := range a.Spec.Volumes {
 		x, y := &a.Spec.Volumes[i], &b.Spec.Volumes[i]
-		if x.Ephemeral != nil || y.Ephemeral != nil {
-			return false // a claim of each pod's own
+		if x.Ephemeral != nil || y.Ephemeral != nil || isDisk(&x.VolumeSource) || isDisk(&y.VolumeSource) {
+			return false // a claim of each pod's own, or a disk that two pods on one node may get in each other's way with
 		}
 		if !sameOrDeepEqual(x.PersistentVolumeClaim, y.PersistentVolumeClaim) {
 			return false
 		}
 	}
 	return true
+}
+
+// isDisk is true for the volumes of which a node may not mount one twice.
+func isDisk(v *v1.VolumeSource) bool {
+	return v.GCEPersistentDisk != nil || v.AWSElasticBlockStore != nil || v.ISCSI != nil || v.RBD != nil
 }
 
 func hasHostPort(c v1.Container) bool {

@@ -165,7 +165,7 @@ func (g *Gang) partsOf(t *try, pods, standing []*v1.Pod) []part {
 		return cmp.Or(cmp.Compare(uint(a.rule), uint(b.rule)), strings.Compare(a.name, b.name)) // -1 comes last
 	})
 	for i := range parts {
-		parts[i].classes = classesOf(parts[i].pods, g.roleIn(t))
+		parts[i].classes = classesOf(parts[i].pods, g.roleIn(t), t.foes...)
 	}
 	return parts
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -24,6 +25,7 @@ import (
 type try struct {
 	key     gang.Key
 	demand  ledger.Demand
+	foes    []labels.Selector // whom pods that run will not have beside them
 	classes []class
 	need    int            // members that must be placed in this try
 	perRole map[string]int // members of a role that must be placed in this try

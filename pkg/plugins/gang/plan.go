@@ -25,7 +25,12 @@ func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []
 	}
 	c := g.clusterFor(wishes, nodes)
 	standing := g.standing(info)
-	t.classes = classesOf(info.GetUnscheduledPods(), g.roleIn(t))
+	if foes := g.foes(info.GetNamespace()); slices.ContainsFunc(wishes, func(w gang.Wish) bool { return w.SliceSize > 0 }) {
+		defer t.lookAgain(info.GetUnscheduledPods(), foes)
+	} else {
+		t.foes = foes
+	}
+	t.classes = classesOf(info.GetUnscheduledPods(), g.roleIn(t), t.foes...)
 	if len(standing) == 0 && !t.demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
 		if t.refused = shortOfMinResources(t.demand.Group.MinResources, c, nodes); t.refused != (gang.Waiting{}) {
 			return nil
