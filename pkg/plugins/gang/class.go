@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	resourcehelper "k8s.io/component-helpers/resource"
 
@@ -146,7 +147,8 @@ func sameOrDeepEqual[T any](a, b *T) bool {
 // them, or by what each has for itself. What such members take from each other the solver does not see.
 func isInterdependent(classes []class) bool {
 	for _, c := range classes {
-		if dependsOnOthers(c.pod()) || slices.ContainsFunc(c.members, func(pod *v1.Pod) bool { return !sameClaims(pod, c.pod()) }) {
+		pod := c.pod()
+		if dependsOnOthers(pod) || meansSibling(pod, classes) || slices.ContainsFunc(c.members, func(member *v1.Pod) bool { return !sameClaims(member, pod) }) {
 			return true
 		}
 	}
@@ -155,15 +157,32 @@ func isInterdependent(classes []class) bool {
 
 func dependsOnOthers(pod *v1.Pod) bool {
 	spec := &pod.Spec
-	if a := spec.Affinity; a != nil {
-		if a.PodAffinity != nil && len(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 ||
-			a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
-			return true
-		}
-	}
 	return len(spec.ResourceClaims) > 0 ||
 		slices.ContainsFunc(spec.TopologySpreadConstraints, func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.DoNotSchedule }) ||
 		slices.ContainsFunc(spec.Containers, hasHostPort) || slices.ContainsFunc(spec.InitContainers, hasHostPort)
+}
+
+// meansSibling is true if a member must, or must not, stand beside another of its gang. Those who only mean pods of others
+// find them where they are, whatever becomes of the gang. Which namespaces are meant it does not ask.
+func meansSibling(pod *v1.Pod, classes []class) bool {
+	return slices.ContainsFunc(requiredTerms(pod), func(term v1.PodAffinityTerm) bool {
+		selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
+		return err != nil || slices.ContainsFunc(classes, func(c class) bool {
+			return slices.ContainsFunc(c.members, func(member *v1.Pod) bool { return selector.Matches(labels.Set(member.Labels)) })
+		})
+	})
+}
+
+func requiredTerms(pod *v1.Pod) (terms []v1.PodAffinityTerm) {
+	if a := pod.Spec.Affinity; a != nil {
+		if a.PodAffinity != nil {
+			terms = append(terms, a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
+		}
+		if a.PodAntiAffinity != nil {
+			terms = append(terms, a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
+		}
+	}
+	return terms
 }
 
 // sameClaims is true for pods that mount the same claims: what one may mount on a node, so may the other.

@@ -134,6 +134,28 @@ func TestPodsMountTheSame(t *testing.T) {
 	}
 }
 
+func beside(label, value string) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		p.Spec.Affinity = &v1.Affinity{PodAffinity: &v1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []v1.PodAffinityTerm{
+			{TopologyKey: "rack", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{label: value}}}}}}
+	}
+}
+
+func apartFrom(label, value string) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		beside(label, value)(p)
+		p.Spec.Affinity = &v1.Affinity{PodAntiAffinity: &v1.PodAntiAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: p.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution}}
+	}
+}
+
+func TestAMemberMayMeanAnotherClass(t *testing.T) {
+	pods := append(podsWith(1, gpus("8"), beside("role", "ps")), podsWith(2, gpus("1"))...)
+	require.False(t, isInterdependent(classesOf(pods, noRole)))
+	pods[2].Labels = map[string]string{"role": "ps"}
+	require.True(t, isInterdependent(classesOf(pods, noRole)))
+}
+
 func TestMembersDependOnEachOther(t *testing.T) {
 	term := []v1.PodAffinityTerm{{TopologyKey: v1.LabelHostname, LabelSelector: &metav1.LabelSelector{}}}
 	spread := func(when v1.UnsatisfiableConstraintAction) func(*v1.Pod) {
@@ -160,8 +182,12 @@ func TestMembersDependOnEachOther(t *testing.T) {
 		"anti-affinity": {func(p *v1.Pod) {
 			p.Spec.Affinity = &v1.Affinity{PodAntiAffinity: &v1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term}}
 		}, true},
-		"spread":      {spread(v1.DoNotSchedule), true},
-		"a host port": {func(p *v1.Pod) { p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 80}} }, true},
+		"affinity to pods of others":      {beside("app", "db"), false},
+		"anti-affinity to pods of others": {apartFrom("app", "db"), false},
+		"affinity to one's like":          {func(p *v1.Pod) { p.Labels = map[string]string{"job": "a"}; beside("job", "a")(p) }, true},
+		"anti-affinity to one's like":     {func(p *v1.Pod) { p.Labels = map[string]string{"job": "a"}; apartFrom("job", "a")(p) }, true},
+		"spread":                          {spread(v1.DoNotSchedule), true},
+		"a host port":                     {func(p *v1.Pod) { p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 80}} }, true},
 		"a host port of an init container": {func(p *v1.Pod) {
 			p.Spec.InitContainers = []v1.Container{{Ports: []v1.ContainerPort{{ContainerPort: 80, HostPort: 80}}}}
 		}, true},
