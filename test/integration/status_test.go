@@ -14,7 +14,8 @@ import (
 func TestVolcanoPodGroupTellsItsLifeInVolcanosWords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shared, 1)
-	w.podGroup(volcanoGroups, "life", map[string]any{"minMember": int64(2), "minResources": map[string]any{"nvidia.com/gpu": "1000000"}})
+	// More than any test's nodes have: another one adds a node with a million.
+	w.podGroup(volcanoGroups, "life", map[string]any{"minMember": int64(2), "minResources": map[string]any{"nvidia.com/gpu": "1000000000"}})
 	w.waitPhase(volcanoGroups, "life", "Pending")
 
 	w.changeGroup(volcanoGroups, "life", map[string]any{"minResources": map[string]any{"nvidia.com/gpu": "16"}})
