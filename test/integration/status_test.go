@@ -18,7 +18,7 @@ func TestVolcanoPodGroupTellsItsLifeInVolcanosWords(t *testing.T) {
 	w.podGroup(volcanoGroups, "life", map[string]any{"minMember": int64(2), "minResources": map[string]any{"nvidia.com/gpu": "1000000000"}})
 	w.waitPhase(volcanoGroups, "life", "Pending")
 
-	w.changeGroup(volcanoGroups, "life", map[string]any{"minResources": map[string]any{"nvidia.com/gpu": "16"}})
+	w.changeGroup(volcanoGroups, "life", map[string]any{"minResources": map[string]any{"nvidia.com/gpu": "8"}})
 	w.waitPhase(volcanoGroups, "life", "Inqueue")
 
 	w.members(volcano, "life", 0, 1, 8)
