@@ -53,23 +53,23 @@ var presets = map[string][]Level{
 	},
 	"gke": {
 		{"block", "cloud.google.com/gce-topology-block"}, {"sub-block", "cloud.google.com/gce-topology-subblock"},
-		{"host", "cloud.google.com/gce-topology-host"},
+		{"gce-host", "cloud.google.com/gce-topology-host"},
 	},
 	"oci":    {{"network-block", "oci.oraclecloud.com/host.network_block_id"}, {"rack", "oci.oraclecloud.com/host.rack_id"}},
 	"nvlink": {{"nvlink-clique", "nvidia.com/gpu.clique"}},
 }
 
+// nvidiaLevels are those of both presets of older topograph releases in one order, in which each of the two stands as well.
+var nvidiaLevels = []Level{
+	{"datacenter", "network.topology.nvidia.com/datacenter"}, {"core", "network.topology.nvidia.com/core"},
+	{"spine", "network.topology.nvidia.com/spine"}, {"block", "network.topology.nvidia.com/block"},
+	{"leaf", "network.topology.nvidia.com/leaf"}, {"accelerator", "network.topology.nvidia.com/accelerator"},
+}
+
 func init() {
 	// auto is all of them: a cluster carries the labels of one provider, and levels that no node carries do not exist.
-	var auto []Level
-	for _, name := range []string{"zone", "nvidia-block", "nvidia-leaf", "topograph", "aws", "gke", "oci", "nvlink"} {
-		for _, level := range presets[name] {
-			if !slices.Contains(auto, level) {
-				auto = append(auto, level)
-			}
-		}
-	}
-	presets[DefaultPreset] = auto
+	presets[DefaultPreset] = slices.Concat(presets["zone"], nvidiaLevels,
+		presets["topograph"], presets["aws"], presets["gke"], presets["oci"], presets["nvlink"])
 }
 
 // Presets returns the names of the built-in lists of levels, in order.

@@ -1,10 +1,12 @@
 package gang
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
@@ -92,4 +94,24 @@ func TestDepthsOfLevels(t *testing.T) {
 	require.Equal(t, `annotation x "row": no node carries such a level; the levels are: block, rack, node`, complaint)
 	_, complaint = depth(cluster.New(nil), gang.Level{Name: "rack", Source: "x"})
 	require.Equal(t, "x: no node carries such a level; the levels are: node", complaint)
+}
+
+func TestAutoKeepsTheOrderOfEveryPreset(t *testing.T) {
+	for _, name := range Presets() {
+		last := -1
+		for _, level := range presets[name] {
+			at := slices.Index(presets[DefaultPreset], level)
+			require.Greater(t, at, last, "%s: %s", name, level.Name)
+			last = at
+		}
+	}
+}
+
+func TestPresetsAreLevelsThatAnybodyMayWrite(t *testing.T) {
+	for _, name := range Presets() {
+		if name == DefaultPreset { // in which providers share names, of which a cluster has one
+			continue
+		}
+		require.NoError(t, (&Topology{Levels: presets[name]}).validate(field.NewPath("topology")), name)
+	}
 }
