@@ -177,6 +177,7 @@ func (g *Gang) Permit(_ context.Context, _ fwk.CycleState, pod *v1.Pod, _ string
 		}
 	}
 	g.account.Accept(key)
+	delete(g.unsure, key)
 	return nil, 0
 }
 

@@ -30,8 +30,11 @@ type homes struct {
 	seats int
 }
 
-// remember notes where the members of a plan go.
+// remember notes where the members of a plan go, if there is one.
 func (h *homes) remember(t *try) {
+	if t.plan == nil {
+		return
+	}
 	if h.gangs == nil || h.seats+len(t.plan) > maxSeats {
 		h.gangs, h.seats = map[gang.Key]map[seat]string{}, 0
 	}
@@ -39,6 +42,7 @@ func (h *homes) remember(t *try) {
 	if nodes == nil {
 		nodes = make(map[seat]string, len(t.plan))
 		h.gangs[t.key] = nodes
+		h.seats++ // so that gangs without ranks are bounded, too
 	}
 	before := len(nodes)
 	for _, class := range t.classes {

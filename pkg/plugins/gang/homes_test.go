@@ -64,3 +64,13 @@ func TestTheMemoryOfPlacesIsBounded(t *testing.T) {
 		require.Equal(t, "n", h.of(attempt.key, "", class.members[999]))
 	}
 }
+
+func TestGangsWithoutPlanOrRankTakeNoMemoryForGood(t *testing.T) {
+	var h homes
+	h.remember(&try{key: gang.Key{Name: "left to the framework"}})
+	require.Empty(t, h.gangs)
+	for i := range 2 * maxSeats {
+		h.remember(&try{key: gang.Key{Name: fmt.Sprint(i)}, plan: plan{}})
+	}
+	require.LessOrEqual(t, len(h.gangs), maxSeats)
+}

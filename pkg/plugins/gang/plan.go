@@ -105,6 +105,7 @@ func (g *Gang) clusterFor(wishes []gang.Wish, nodes []fwk.NodeInfo) *cluster.Clu
 			configured := g.clusters[""]
 			clear(g.clusters)
 			g.clusters[""] = cmp.Or(configured, cluster.New(g.levels))
+			g.refusals = refusals{} // which tell pictures apart by where they are in memory
 		}
 		c = cluster.New(wanted)
 		g.clusters[key] = c
