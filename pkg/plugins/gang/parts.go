@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -36,7 +37,7 @@ const maxOrders = 4
 // what it may miss are gangs whose parts fit only if one of them stands less tightly than it could, in none of the orders
 // that are tried.
 func (g *Gang) planParts(ctx context.Context, t *try, p *problem, parts []part) []*fwk.Placement {
-	if t.refused = g.needOfParts(t, parts); t.refused != (gang.Waiting{}) {
+	if t.refused = needOfParts(t, parts); t.refused != (gang.Waiting{}) {
 		return nil
 	}
 	if !g.canFit(t, p) { // whatever the parts wish
@@ -95,10 +96,8 @@ func (g *Gang) planInside(ctx context.Context, t *try, whole *problem, parts []p
 	}
 	t.plan = planned
 	out := &fwk.Placement{Name: whole.domainName(inside.Depth, inside.Domain)}
-	for node := range c.Fabric().Len() {
-		if nodes[node] {
-			out.Nodes = append(out.Nodes, c.Info(node))
-		}
+	for _, node := range slices.Sorted(maps.Keys(nodes)) {
+		out.Nodes = append(out.Nodes, c.Info(node))
 	}
 	return []*fwk.Placement{out}, gang.Waiting{}
 }
@@ -218,23 +217,21 @@ func newPart(rules []gang.SubGroup, rule int, key string) part {
 
 // needOfParts works out how many members each part must place: what the other parts cannot stand for, what its roles ask for,
 // and as a whole the first sub-groups of a rule that wants so many.
-func (g *Gang) needOfParts(t *try, parts []part) gang.Waiting {
-	all := 0
+func needOfParts(t *try, parts []part) gang.Waiting {
+	all, ofRole := 0, map[string]int{}
 	for i := range parts {
 		all += len(parts[i].pods)
+		for _, c := range parts[i].classes {
+			ofRole[c.role] += len(c.members)
+		}
 	}
 	whole := map[int]int{} // sub-groups of a rule that are complete, as far as their members exist
 	for i := range parts {
 		p := &parts[i]
 		p.need = max(0, t.need-(all-len(p.pods)))
 		for role, minimum := range t.perRole {
-			others := 0
-			for j := range parts {
-				if j != i {
-					others += countRoles(parts[j].classes, role)
-				}
-			}
-			p.need = max(p.need, min(countRoles(p.classes, role), minimum-others))
+			own := membersOf(p.classes, role)
+			p.need = max(p.need, min(own, minimum-(ofRole[role]-own)))
 		}
 		if p.rule < 0 || p.rule >= len(t.demand.SubGroups) {
 			continue
@@ -246,7 +243,7 @@ func (g *Gang) needOfParts(t *try, parts []part) gang.Waiting {
 		}
 	}
 	for i, rule := range t.demand.SubGroups {
-		if whole[i] < int(rule.Minimum) && len(parts) > 0 && !g.isUnderWay(t, parts) {
+		if whole[i] < int(rule.Minimum) && len(parts) > 0 && !isUnderWay(t, parts) {
 			return gang.Waiting{Reason: gang.GangIncomplete, Sentence: fmt.Sprintf("%d of %d sub-groups %q have %d members", whole[i], rule.Minimum, rule.Name, rule.Size)}
 		}
 	}
@@ -254,11 +251,12 @@ func (g *Gang) needOfParts(t *try, parts []part) gang.Waiting {
 }
 
 // isUnderWay is true for a gang of which members run: its sub-groups were complete when it started.
-func (g *Gang) isUnderWay(t *try, parts []part) bool {
+func isUnderWay(t *try, parts []part) bool {
 	return t.demand.HasSucceeded || slices.ContainsFunc(parts, func(p part) bool { return len(p.standing) > 0 })
 }
 
-func countRoles(classes []class, role string) int {
+// membersOf counts the members of a role.
+func membersOf(classes []class, role string) int {
 	count := 0
 	for _, c := range classes {
 		if c.role == role {

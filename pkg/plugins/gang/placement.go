@@ -66,16 +66,16 @@ func tryOf(state reader) (*try, bool) {
 // GeneratePlacements is called once per try, before any member is looked at. It plans the whole gang at once, and returns the
 // plan's nodes as the only placement; or it refuses the gang, and no member is looked at.
 func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, parent *fwk.Placement) (_ *fwk.GeneratePlacementsResult, status *fwk.Status) {
-	t, status := g.newTry(info)
-	if !status.IsSuccess() {
-		return nil, status
-	}
-	state.Write(tryKey, t)
+	t := &try{key: gang.KeyOf(info.GetNamespace(), info.GetName())}
 	defer func() {
 		if r := recover(); r != nil {
 			status = g.survive(ctx, t, r)
 		}
 	}()
+	if status := g.takeStock(t, info); !status.IsSuccess() {
+		return nil, status
+	}
+	state.Write(tryKey, t)
 	if t.isEarly {
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
@@ -97,23 +97,22 @@ func (g *Gang) survive(ctx context.Context, t *try, cause any) *fwk.Status {
 	return fwk.NewStatus(fwk.Unschedulable)
 }
 
-// newTry takes stock of what the gang still needs.
-func (g *Gang) newTry(info fwk.PodGroupInfo) (*try, *fwk.Status) {
-	t := &try{key: gang.KeyOf(info.GetNamespace(), info.GetName())}
+// takeStock fills in what the gang still needs.
+func (g *Gang) takeStock(t *try, info fwk.PodGroupInfo) *fwk.Status {
 	var ok bool
 	if t.demand, ok = g.account.Demand(t.key); !ok {
-		return nil, fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("%s: the PodGroup was deleted", gang.GangNotFound))
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("%s: the PodGroup was deleted", gang.GangNotFound))
 	}
 	scheduled, err := g.scheduledPods(info)
 	if err != nil {
-		return nil, fwk.AsStatus(err)
+		return fwk.AsStatus(err)
 	}
 	t.need = max(1, minCount(info)-len(scheduled))
 	if len(t.demand.Group.MinPerRole) > 0 {
 		t.perRole = g.openRoles(t.key, t.demand.Group.MinPerRole, t.demand.SucceededPerRole, scheduled)
 	}
 	t.isEarly = len(info.GetUnscheduledPods()) < t.need
-	return t, nil
+	return nil
 }
 
 func minCount(info fwk.PodGroupInfo) int {
