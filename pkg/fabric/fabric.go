@@ -40,7 +40,7 @@ type Node struct {
 	Name string
 	// Domains are the names of its domains, broadest level first; "" where it has none. Missing ones count as "".
 	Domains []string
-	// Free is what pods may still take, by Resource; missing entries are 0. It may be negative.
+	// Free is what pods may still take, by Resource; missing entries are 0, or what [Fabric.Everywhere] says. It may be negative.
 	Free []int64
 	// IsWhole is true while nothing runs on it that would have to go for the node to be given away as a whole.
 	IsWhole bool
@@ -60,6 +60,7 @@ type Fabric struct {
 	levels    []string
 	resources map[string]Resource
 	names     []string // of resources
+	defaults  []int64  // by resource: what nodes have that do not say
 
 	records map[string]*record
 	order   []*record // as of the last settle, sorted by compareRecords
@@ -81,15 +82,25 @@ func New(levels ...string) *Fabric {
 }
 
 // Resource returns the number of a resource, a new one for a name that was not seen before.
-func (f *Fabric) Resource(name string) Resource {
+func (f *Fabric) Resource(name string) Resource { return f.Everywhere(name, 0) }
+
+// Everywhere is [Fabric.Resource] for something of which each node has so much unless its [Node.Free] says otherwise: what
+// members take from each other on one node, and nobody else counts. The quantity is that of the first call with the name.
+func (f *Fabric) Everywhere(name string, quantity int64) Resource {
 	r, ok := f.resources[name]
 	if !ok {
 		r = Resource(len(f.names))
-		f.names = append(f.names, name)
+		f.names, f.defaults = append(f.names, name), append(f.defaults, quantity)
 		f.resources[name] = r
 	}
 	return r
 }
+
+// Default is what a node has of a resource if its [Node.Free] does not say.
+func (f *Fabric) Default(r Resource) int64 { return f.defaults[r] }
+
+// Resources counts the resources: their numbers are those below.
+func (f *Fabric) Resources() int { return len(f.names) }
 
 // ResourceName is the inverse of [Fabric.Resource].
 func (f *Fabric) ResourceName(r Resource) string { return f.names[r] }
@@ -152,14 +163,14 @@ func (f *Fabric) settle() {
 
 // Free returns what a node of the current [Tree] has free of a resource. It may be negative.
 func (f *Fabric) Free(node int, r Resource) int64 {
-	return f.order[node].amount(r)
+	return f.amount(f.order[node], r)
 }
 
-func (r *record) amount(resource Resource) int64 {
+func (f *Fabric) amount(r *record, resource Resource) int64 {
 	if int(resource) < len(r.free) {
 		return r.free[resource]
 	}
-	return 0
+	return f.defaults[resource]
 }
 
 // Wholes returns, by node number, whether nothing runs on it: see [Node.IsWhole].

@@ -33,11 +33,11 @@ func (f *Fabric) Slots(request Request) []int32 {
 	t.used = f.uses
 	if t.seen < 0 {
 		for i, r := range f.order {
-			t.slots[i] = r.slots(request)
+			t.slots[i] = f.slotsOn(r, request)
 		}
 	} else {
 		for _, i := range f.log[t.seen:] {
-			t.slots[i] = f.order[i].slots(request)
+			t.slots[i] = f.slotsOn(f.order[i], request)
 		}
 	}
 	t.seen = len(f.log)
@@ -82,13 +82,13 @@ func keyOf(request Request) string {
 	return string(key)
 }
 
-func (r *record) slots(request Request) int32 {
+func (f *Fabric) slotsOn(r *record, request Request) int32 {
 	slots := int64(MaxSlots)
 	for _, a := range request {
 		if a.Quantity <= 0 {
 			continue
 		}
-		have := r.amount(a.Resource)
+		have := f.amount(r, a.Resource)
 		if have < a.Quantity {
 			return 0
 		}

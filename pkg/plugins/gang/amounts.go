@@ -23,6 +23,9 @@ func written(name string, amount int64) string {
 	case name == string(v1.ResourceMemory) || name == string(v1.ResourceEphemeralStorage) || strings.HasPrefix(name, v1.ResourceHugePagesPrefix):
 		return resource.NewQuantity(amount, resource.BinarySI).String()
 	}
+	if cluster.IsShare(name) {
+		amount = (amount + cluster.Whole - 1) / cluster.Whole
+	}
 	return fmt.Sprint(amount)
 }
 

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	resourcehelper "k8s.io/component-helpers/resource"
+	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
@@ -21,6 +22,7 @@ type class struct {
 	role    string
 	members []*v1.Pod // by rank
 	request v1.ResourceList
+	shares  []share // what keeps it off nodes of others: see takeShares
 }
 
 // pod is any member: all are alike.
@@ -143,45 +145,62 @@ func sameOrDeepEqual[T any](a, b *T) bool {
 	return a == nil && b == nil || a != nil && b != nil && equality.Semantic.DeepEqual(a, b)
 }
 
-// isInterdependent is true for members that the framework's filters judge by where other pods stand, their siblings among
-// them, or by what each has for itself. What such members take from each other the solver does not see.
-func isInterdependent(classes []class) bool {
-	for _, c := range classes {
+// dependsOnSiblings is true for members that the framework's filters judge by where their siblings stand, or by what each has
+// for itself, in a way that the solver cannot count. What keeps members off each other's nodes it can: see takeShares.
+func dependsOnSiblings(classes []class) bool {
+	return slices.ContainsFunc(classes, func(c class) bool {
 		pod := c.pod()
-		if dependsOnOthers(pod) || meansSibling(pod, classes) || slices.ContainsFunc(c.members, func(member *v1.Pod) bool { return !sameClaims(member, pod) }) {
-			return true
-		}
-	}
-	return false
-}
-
-func dependsOnOthers(pod *v1.Pod) bool {
-	spec := &pod.Spec
-	return len(spec.ResourceClaims) > 0 ||
-		slices.ContainsFunc(spec.TopologySpreadConstraints, func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.DoNotSchedule }) ||
-		slices.ContainsFunc(spec.Containers, hasHostPort) || slices.ContainsFunc(spec.InitContainers, hasHostPort)
-}
-
-// meansSibling is true if a member must, or must not, stand beside another of its gang. Those who only mean pods of others
-// find them where they are, whatever becomes of the gang. Which namespaces are meant it does not ask.
-func meansSibling(pod *v1.Pod, classes []class) bool {
-	return slices.ContainsFunc(requiredTerms(pod), func(term v1.PodAffinityTerm) bool {
-		selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
-		return err != nil || slices.ContainsFunc(classes, func(c class) bool {
-			return slices.ContainsFunc(c.members, func(member *v1.Pod) bool { return selector.Matches(labels.Set(member.Labels)) })
-		})
+		return len(pod.Spec.ResourceClaims) > 0 || len(spreads(pod)) > 0 ||
+			slices.ContainsFunc(attractions(pod), func(term fwk.AffinityTerm) bool { return meansAny(term.Selector, classes) }) ||
+			slices.ContainsFunc(c.members, func(member *v1.Pod) bool { return !sameClaims(member, pod) })
 	})
 }
 
-func requiredTerms(pod *v1.Pod) (terms []v1.PodAffinityTerm) {
-	if a := pod.Spec.Affinity; a != nil {
-		if a.PodAffinity != nil {
-			terms = append(terms, a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
+// meantAmong are the selectors by which members mean pods that they must stand beside, apart from or evenly spread with.
+func meantAmong(classes []class) (selectors []labels.Selector) {
+	for _, c := range classes {
+		for _, term := range slices.Concat(attractions(c.pod()), repulsions(c.pod())) {
+			selectors = append(selectors, term.Selector)
 		}
-		if a.PodAntiAffinity != nil {
-			terms = append(terms, a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
+		for _, constraint := range spreads(c.pod()) {
+			selectors = append(selectors, selectorOf(constraint))
 		}
 	}
+	return selectors
+}
+
+func selectorOf(c v1.TopologySpreadConstraint) labels.Selector {
+	selector, err := metav1.LabelSelectorAsSelector(c.LabelSelector)
+	if err != nil {
+		return labels.Nothing() // the framework refuses such a pod
+	}
+	return selector
+}
+
+// meansAny is true if a selector means a member of the gang. Who only means pods of others finds them where they are, whatever
+// becomes of the gang. Which namespaces are meant it does not ask.
+func meansAny(selector labels.Selector, classes []class) bool {
+	return slices.ContainsFunc(classes, func(c class) bool {
+		return slices.ContainsFunc(c.members, func(member *v1.Pod) bool { return selector.Matches(labels.Set(member.Labels)) })
+	})
+}
+
+// spreads are the constraints that filters hold a pod to.
+func spreads(pod *v1.Pod) []v1.TopologySpreadConstraint {
+	return slices.DeleteFunc(slices.Clone(pod.Spec.TopologySpreadConstraints), func(c v1.TopologySpreadConstraint) bool {
+		return c.WhenUnsatisfiable != v1.DoNotSchedule
+	})
+}
+
+// attractions are a pod's terms of required affinity, repulsions those of required anti-affinity, as the framework reads them.
+// It refuses pods whose terms cannot be read.
+func attractions(pod *v1.Pod) []fwk.AffinityTerm {
+	terms, _ := fwk.GetAffinityTerms(pod, fwk.GetPodAffinityTerms(pod.Spec.Affinity))
+	return terms
+}
+
+func repulsions(pod *v1.Pod) []fwk.AffinityTerm {
+	terms, _ := fwk.GetAffinityTerms(pod, fwk.GetPodAntiAffinityTerms(pod.Spec.Affinity))
 	return terms
 }
 
@@ -205,8 +224,4 @@ func sameClaims(a, b *v1.Pod) bool {
 // isDisk is true for the volumes of which a node may not mount one twice.
 func isDisk(v *v1.VolumeSource) bool {
 	return v.GCEPersistentDisk != nil || v.AWSElasticBlockStore != nil || v.ISCSI != nil || v.RBD != nil
-}
-
-func hasHostPort(c v1.Container) bool {
-	return slices.ContainsFunc(c.Ports, func(p v1.ContainerPort) bool { return p.HostPort > 0 })
 }

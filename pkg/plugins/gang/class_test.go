@@ -151,9 +151,9 @@ func apartFrom(label, value string) func(*v1.Pod) {
 
 func TestAMemberMayMeanAnotherClass(t *testing.T) {
 	pods := append(podsWith(1, gpus("8"), beside("role", "ps")), podsWith(2, gpus("1"))...)
-	require.False(t, isInterdependent(classesOf(pods, noRole)))
+	require.False(t, dependsOnSiblings(classesOf(pods, noRole)))
 	pods[2].Labels = map[string]string{"role": "ps"}
-	require.True(t, isInterdependent(classesOf(pods, noRole)))
+	require.True(t, dependsOnSiblings(classesOf(pods, noRole)))
 }
 
 func TestMembersDependOnEachOther(t *testing.T) {
@@ -179,28 +179,24 @@ func TestMembersDependOnEachOther(t *testing.T) {
 		"affinity": {func(p *v1.Pod) {
 			p.Spec.Affinity = &v1.Affinity{PodAffinity: &v1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term}}
 		}, true},
-		"anti-affinity": {func(p *v1.Pod) {
+		"anti-affinity, which shares may say": {func(p *v1.Pod) {
 			p.Spec.Affinity = &v1.Affinity{PodAntiAffinity: &v1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term}}
-		}, true},
+		}, false},
 		"affinity to pods of others":      {beside("app", "db"), false},
 		"anti-affinity to pods of others": {apartFrom("app", "db"), false},
 		"affinity to one's like":          {func(p *v1.Pod) { p.Labels = map[string]string{"job": "a"}; beside("job", "a")(p) }, true},
-		"anti-affinity to one's like":     {func(p *v1.Pod) { p.Labels = map[string]string{"job": "a"}; apartFrom("job", "a")(p) }, true},
 		"spread":                          {spread(v1.DoNotSchedule), true},
-		"a host port":                     {func(p *v1.Pod) { p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 80}} }, true},
-		"a host port of an init container": {func(p *v1.Pod) {
-			p.Spec.InitContainers = []v1.Container{{Ports: []v1.ContainerPort{{ContainerPort: 80, HostPort: 80}}}}
-		}, true},
+		"a host port, which shares say":   {func(p *v1.Pod) { p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 80}} }, false},
 		"a device":               {func(p *v1.Pod) { p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "nic"}} }, true},
 		"claims of their own":    {func(p *v1.Pod) { claiming("data-" + p.Name)(p) }, true},
 		"a claim made for a pod": {mounting(v1.VolumeSource{Ephemeral: &v1.EphemeralVolumeSource{}}), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, c.want, isInterdependent(classesOf(podsWith(3, gpus("1"), c.change), noRole)))
+			require.Equal(t, c.want, dependsOnSiblings(classesOf(podsWith(3, gpus("1"), c.change), noRole)))
 			if c.want { // one that differs from all others is enough
 				pods := podsWith(3, gpus("1"))
 				c.change(pods[2])
-				require.True(t, isInterdependent(classesOf(pods, noRole)))
+				require.True(t, dependsOnSiblings(classesOf(pods, noRole)))
 			}
 		})
 	}

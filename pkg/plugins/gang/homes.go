@@ -73,7 +73,7 @@ func (g *Gang) planReturn(ctx context.Context, t *try, p *problem) (_ *problem, 
 			if g.homes.of(t.key, c.role, pod) == "" || len(single) == maxReturning {
 				return nil, solution, false
 			}
-			single = append(single, class{role: c.role, members: []*v1.Pod{pod}, request: c.request})
+			single = append(single, class{role: c.role, members: []*v1.Pod{pod}, request: c.request, shares: c.shares})
 		}
 	}
 	back := newProblem(klog.FromContext(ctx), p.cluster, single, len(single), nil)

@@ -30,6 +30,7 @@ type try struct {
 	need    int            // members that must be placed in this try
 	perRole map[string]int // members of a role that must be placed in this try
 	plan    plan           // nil if the framework's filters and scores choose the nodes
+	isOpen  bool           // they do
 	hasPlan bool           // a placement of this try holds the gang: those after it are not looked at
 	reached int            // the most members that were placed at once
 	refused gang.Waiting
@@ -79,7 +80,7 @@ func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleSt
 	if t.isEarly {
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
-	placements := g.plan(ctx, t, info, parent.Nodes)
+	placements := g.plan(ctx, state, t, info, parent.Nodes)
 	if t.refused != (gang.Waiting{}) {
 		return nil, fwk.NewStatus(fwk.Unschedulable) // PodGroupPostFilter, which comes next, says why
 	}
@@ -185,7 +186,7 @@ func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleSt
 		}
 		if why = t.refused; why == (gang.Waiting{}) {
 			why = g.explain(ctx, t)
-			g.doubt(t)
+			g.doubt(ctx, t, info)
 		}
 	}
 	// The core's plugin for devices comes next. It takes it for an error if it saw no member in this try: none was tried, or
@@ -201,16 +202,19 @@ func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleSt
 // maxUnsure bounds the gangs that are remembered for their plan's failure.
 const maxUnsure = 1000
 
-// doubt remembers that members got into each other's way in a manner that the solver does not see: next time the framework
-// finds their places one by one.
-func (g *Gang) doubt(t *try) {
-	if t.plan == nil {
+// doubt remembers that members got into each other's way in a manner that the solver does not see, or that the framework did
+// not look ahead for: they are tried again at once, and searched for places one by one.
+func (g *Gang) doubt(ctx context.Context, t *try, info fwk.PodGroupInfo) {
+	if g.unsure[t.key] || t.plan == nil && !t.isOpen {
 		return
 	}
 	if len(g.unsure) >= maxUnsure {
 		clear(g.unsure)
 	}
 	g.unsure[t.key] = true
+	if pods := info.GetUnscheduledPods(); len(pods) > 0 {
+		g.handle.Activate(klog.FromContext(ctx), map[string]*v1.Pod{pods[0].Namespace + "/" + pods[0].Name: pods[0]})
+	}
 }
 
 // explain finds out why a gang that fits as far as the solver knows found no place: nodes that no member may use, or members

@@ -18,7 +18,7 @@ import (
 
 // plan plans a gang: it fills in the try's plan or says in refused why there is none, and returns where the framework is to
 // place members.
-func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []fwk.NodeInfo) []*fwk.Placement {
+func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, info fwk.PodGroupInfo, nodes []fwk.NodeInfo) []*fwk.Placement {
 	wishes := []gang.Wish{t.demand.Wish}
 	for _, rule := range t.demand.SubGroups {
 		wishes = append(wishes, rule.Wish)
@@ -27,10 +27,13 @@ func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []
 	standing := g.standing(info)
 	if foes := g.foes(info.GetNamespace()); slices.ContainsFunc(wishes, func(w gang.Wish) bool { return w.SliceSize > 0 }) {
 		defer t.lookAgain(info.GetUnscheduledPods(), foes)
+		t.classes = classesOf(info.GetUnscheduledPods(), g.roleIn(t))
 	} else {
-		t.foes = foes
+		t.classes = classesOf(info.GetUnscheduledPods(), g.roleIn(t), foes...)
+		if t.foes = append(foes, meantAmong(t.classes)...); len(t.foes) > len(foes) {
+			t.classes = classesOf(info.GetUnscheduledPods(), g.roleIn(t), t.foes...)
+		}
 	}
-	t.classes = classesOf(info.GetUnscheduledPods(), g.roleIn(t), t.foes...)
 	if len(standing) == 0 && !t.demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
 		if t.refused = shortOfMinResources(t.demand.Group.MinResources, c, nodes); t.refused != (gang.Waiting{}) {
 			return nil
@@ -45,19 +48,21 @@ func (g *Gang) plan(ctx context.Context, t *try, info fwk.PodGroupInfo, nodes []
 	if parts != nil { // slices are parts then, or wished for by them
 		wish.SliceSize, wish.Slice = 0, gang.Level{}
 	}
+	isSearched := g.unsure[t.key] || dependsOnSiblings(t.classes) || !t.share(parts, nodes)
 	p := newProblem(klog.FromContext(ctx), c, t.classes, t.need, t.perRole)
 	if complaint := p.wish(wish); complaint != "" {
 		t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: complaint}
 		return nil
 	}
 	p.standBeside(standing)
+	isOpen := t.demand.Wish.IsZero() && parts == nil && !slices.ContainsFunc(t.classes, func(c class) bool { return c.hasGPUs() })
 	switch {
-	case g.unsure[t.key] || isInterdependent(t.classes):
-		return g.candidates(t, p, nodes)
+	case isOpen && !g.unsure[t.key]:
+		return g.anywhere(t, p, nodes)
+	case isSearched:
+		return g.searched(ctx, state, t, p, parts, standing)
 	case parts != nil:
 		return g.planParts(ctx, t, p, parts)
-	case t.demand.Wish.IsZero() && !slices.ContainsFunc(t.classes, func(c class) bool { return c.hasGPUs() }):
-		return g.anywhere(t, p, nodes)
 	}
 	return g.planWhole(ctx, t, p)
 }
@@ -177,6 +182,7 @@ func (g *Gang) anywhere(t *try, p *problem, nodes []fwk.NodeInfo) []*fwk.Placeme
 	if !g.canFit(t, p) {
 		return nil
 	}
+	t.isOpen = true
 	return []*fwk.Placement{{Name: "cluster", Nodes: nodes}}
 }
 
@@ -188,28 +194,6 @@ func (g *Gang) canFit(t *try, p *problem) bool {
 	}
 	t.refused = p.waiting(refusal)
 	return false
-}
-
-// candidates returns the domains in which the gang may fit, the narrowest and tightest first, for the framework to try one
-// after the other, member by member: for members that depend on one another. The first that holds the gang is taken: see
-// placementFeasible.
-func (g *Gang) candidates(t *try, p *problem, nodes []fwk.NodeInfo) []*fwk.Placement {
-	if !g.canFit(t, p) {
-		return nil
-	}
-	var out []*fwk.Placement
-	for _, d := range g.solver.Candidates(p.cluster.Fabric(), p.Problem) {
-		if d.Depth == 0 {
-			out = append(out, &fwk.Placement{Name: "cluster", Nodes: nodes})
-			continue
-		}
-		candidate := &fwk.Placement{Name: p.domainName(d.Depth, d.Domain)}
-		for node := d.First; node < d.Last; node++ {
-			candidate.Nodes = append(candidate.Nodes, p.cluster.Info(node))
-		}
-		out = append(out, candidate)
-	}
-	return out
 }
 
 // standing returns the members of the gang that run or are about to, by name.

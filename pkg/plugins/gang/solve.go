@@ -15,6 +15,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/explain"
+	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
@@ -217,7 +218,7 @@ func newProblem(logger klog.Logger, c *cluster.Cluster, classes []class, need in
 		p.admission += key
 		p.Classes = append(p.Classes, placement.Class{
 			Name:    name,
-			Request: c.Request(class.request),
+			Request: requestOf(c, &class),
 			Members: count,
 			// What others of the role cannot stand for.
 			Minimum:  min(count, max(0, perRole[class.role]-(ofRole[class.role]-count))),
@@ -231,6 +232,15 @@ func newProblem(logger klog.Logger, c *cluster.Cluster, classes []class, need in
 		p.classes[0], p.classes[lead] = p.classes[lead], p.classes[0]
 	}
 	return p
+}
+
+// requestOf is what a member of a class takes from its node.
+func requestOf(c *cluster.Cluster, class *class) fabric.Request {
+	request := c.Request(class.request)
+	for _, s := range class.shares {
+		request = append(request, fabric.Amount{Resource: c.Share(s.name), Quantity: s.amount})
+	}
+	return request
 }
 
 // pin writes down which member goes where: members in the order of their ranks, along the fabric.

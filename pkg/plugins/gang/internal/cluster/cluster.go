@@ -257,14 +257,12 @@ func (c *Cluster) Fabric() *fabric.Fabric { return c.fabric }
 // Reserve takes the room of so many members off a node, until Release.
 func (c *Cluster) Reserve(number int, request fabric.Request, members int) {
 	n := c.nodes[c.tree.Node(number)]
-	free := make([]int64, len(n.free))
+	free := make([]int64, c.fabric.Resources())
 	for r := range free { // which is less than n.free if something is reserved already
 		free[r] = c.fabric.Free(number, fabric.Resource(r))
 	}
-	for _, want := range request { // of what the node does not have nobody took any
-		if int(want.Resource) < len(free) {
-			free[want.Resource] -= want.Quantity * int64(members)
-		}
+	for _, want := range request {
+		free[want.Resource] -= want.Quantity * int64(members)
 	}
 	if c.reserved == nil {
 		c.reserved = map[int]*node{}

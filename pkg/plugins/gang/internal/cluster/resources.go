@@ -43,6 +43,15 @@ func (c *Cluster) Request(list v1.ResourceList) fabric.Request {
 	return request
 }
 
+// Whole is what each node has of a share: of something that pods of one gang take from each other, and that only this gang knows.
+const Whole = 1 << 20
+
+// Share returns the number of a share. Its name has a space in it, which no resource of Kubernetes has: see [IsShare].
+func (c *Cluster) Share(name string) fabric.Resource { return c.fabric.Everywhere(name, Whole) }
+
+// IsShare knows shares by their names.
+func IsShare(name string) bool { return strings.Contains(name, " ") }
+
 func compareResources(a, b v1.ResourceName) int {
 	if x, y := IsGPU(a), IsGPU(b); x != y {
 		if x {
@@ -79,7 +88,7 @@ func (c *Cluster) free(info fwk.NodeInfo) []int64 {
 	for name, amount := range scalars {
 		r := c.fabric.Resource(string(name))
 		for len(free) <= int(r) {
-			free = append(free, 0)
+			free = append(free, c.fabric.Default(fabric.Resource(len(free))))
 		}
 		free[r] = amount - taken[name]
 	}
