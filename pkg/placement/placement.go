@@ -111,6 +111,17 @@ type Plan struct {
 // Place is so many members of a class on one node.
 type Place struct{ Node, Class, Members int }
 
+// Nodes returns the nodes of the plan, in the order of the fabric.
+func (p Plan) Nodes() []int {
+	nodes := make([]int, 0, len(p.Places))
+	for _, place := range p.Places {
+		if len(nodes) == 0 || nodes[len(nodes)-1] != place.Node {
+			nodes = append(nodes, place.Node)
+		}
+	}
+	return nodes
+}
+
 // Placed counts the members of a class that have a place.
 func (p Plan) Placed(class int) int {
 	sum := 0

@@ -187,9 +187,9 @@ func TestMembersDependOnEachOther(t *testing.T) {
 		"affinity to one's like":          {func(p *v1.Pod) { p.Labels = map[string]string{"job": "a"}; beside("job", "a")(p) }, true},
 		"spread":                          {spread(v1.DoNotSchedule), true},
 		"a host port, which shares say":   {func(p *v1.Pod) { p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 80}} }, false},
-		"a device":               {func(p *v1.Pod) { p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "nic"}} }, true},
-		"claims of their own":    {func(p *v1.Pod) { claiming("data-" + p.Name)(p) }, true},
-		"a claim made for a pod": {mounting(v1.VolumeSource{Ephemeral: &v1.EphemeralVolumeSource{}}), true},
+		"a device":                        {func(p *v1.Pod) { p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "nic"}} }, true},
+		"claims of their own":             {func(p *v1.Pod) { claiming("data-" + p.Name)(p) }, true},
+		"a claim made for a pod":          {mounting(v1.VolumeSource{Ephemeral: &v1.EphemeralVolumeSource{}}), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, dependsOnSiblings(classesOf(podsWith(3, gpus("1"), c.change), noRole)))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -29,13 +28,18 @@ type part struct {
 	classes  []class
 }
 
-// maxOrders bounds in how many orders the parts of a gang are tried in one domain.
-const maxOrders = 4
+const (
+	// maxOrders bounds in how many orders the parts of a gang are tried in one domain.
+	maxOrders = 4
+	// maxMoves bounds how often in a try a part is moved to another domain of its level, for the sake of those after it.
+	maxMoves = 256
+)
 
 // planParts plans a gang part by part, each as the solver does with a whole gang, all inside one domain of the gang's own
-// level: the largest members first, since small ones find a place in what is left. Parts are not weighed against each other:
-// what it may miss are gangs whose parts fit only if one of them stands less tightly than it could, in none of the orders
-// that are tried.
+// level: the largest members first, since small ones find a place in what is left. Where a part finds no place, those before
+// it are moved, each to the other domains of its level. What that may miss are gangs whose parts fit only if one of them stands
+// otherwise inside its domain than it would alone, or after more moves than are made: TestWhatPartsMiss. Small ones are searched
+// for places member by member after that: see [Gang.searched].
 func (g *Gang) planParts(ctx context.Context, t *try, p *problem, parts []part) []*fwk.Placement {
 	if t.refused = needOfParts(t, parts); t.refused != (gang.Waiting{}) {
 		return nil
@@ -45,15 +49,20 @@ func (g *Gang) planParts(ctx context.Context, t *try, p *problem, parts []part) 
 	}
 	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(b.largest(), a.largest()) })
 	last := gang.Waiting{Reason: gang.TopologyTooNarrow, Sentence: "no domain holds all sub-groups together"}
+	moves := maxMoves
+	defer p.cluster.Release()
 	for _, d := range g.solver.Candidates(p.cluster.Fabric(), p.Problem) {
 		if d.Depth != p.Required {
 			continue // a narrower one is inside of one that comes later
 		}
 		for i := range min(len(parts), maxOrders) {
-			order := slices.Concat(parts[i:], parts[:i])
-			placements, why := g.planInside(ctx, t, p, order, placement.Inside{Depth: d.Depth, Domain: d.Domain})
+			a := arrangement{
+				gang: g, t: t, cluster: p.cluster, parts: slices.Concat(parts[i:], parts[:i]),
+				inside: placement.Inside{Depth: d.Depth, Domain: d.Domain}, moves: &moves,
+			}
+			why := a.place(ctx, 0)
 			if why == (gang.Waiting{}) {
-				return placements
+				return a.pinned(p.domainName(d.Depth, d.Domain))
 			}
 			if i == 0 {
 				last = why // in the domain with the most room, which comes last
@@ -64,42 +73,105 @@ func (g *Gang) planParts(ctx context.Context, t *try, p *problem, parts []part) 
 	return nil
 }
 
-// planInside plans all parts inside one domain, each beside those before it.
-func (g *Gang) planInside(ctx context.Context, t *try, whole *problem, parts []part, inside placement.Inside) ([]*fwk.Placement, gang.Waiting) {
-	c := whole.cluster
-	defer c.Release()
-	planned, placed := make(plan), 0
-	nodes := map[int]bool{}
-	for _, part := range parts {
-		p := newProblem(klog.FromContext(ctx), c, part.classes, part.need, nil)
-		if complaint := p.wish(part.wish); complaint != "" {
-			return nil, gang.Waiting{Reason: gang.GangInvalid, Sentence: part.prefix() + complaint}
+// arrangement is the parts of a gang in one domain, as far as they have found a place there.
+type arrangement struct {
+	gang    *Gang
+	t       *try
+	cluster *cluster.Cluster
+	parts   []part
+	inside  placement.Inside
+	moves   *int // left
+	placed  int
+	chosen  []arranged
+}
+
+// arranged is a part that has a place.
+type arranged struct {
+	problem  *problem
+	solution placement.Plan
+}
+
+// place finds places for a part and for all after it, each beside those before it.
+func (a *arrangement) place(ctx context.Context, i int) gang.Waiting {
+	if i == len(a.parts) {
+		if a.placed < a.t.need {
+			return gang.Waiting{Reason: gang.Fragmented, Sentence: fmt.Sprintf("%d members find a place in their sub-groups, %d must", a.placed, a.t.need)}
 		}
-		p.Required, p.Inside = max(p.Required, inside.Depth), inside
-		p.standBeside(part.standing)
-		solution, why := g.solve(ctx, p)
-		if why != (gang.Waiting{}) {
-			if part.need == 0 {
-				continue
-			}
-			return nil, gang.Waiting{Reason: why.Reason, Sentence: part.prefix() + why.Sentence}
+		return gang.Waiting{}
+	}
+	part := &a.parts[i]
+	p, why := a.problem(ctx, part)
+	if why != (gang.Waiting{}) {
+		return why
+	}
+	solution, why := a.gang.solve(ctx, p)
+	if why != (gang.Waiting{}) {
+		if part.need == 0 {
+			return a.place(ctx, i+1)
 		}
-		p.pin(solution, planned)
+		return gang.Waiting{Reason: why.Reason, Sentence: part.prefix() + why.Sentence}
+	}
+	if why = a.with(ctx, i, p, solution); why == (gang.Waiting{}) {
+		return why
+	}
+	if p.Required <= a.inside.Depth || len(p.Beside) > 0 {
+		return why // there is but one domain for it
+	}
+	for _, d := range a.gang.solver.Candidates(a.cluster.Fabric(), p.Problem) {
+		if d.Depth != p.Required || len(solution.Places) > 0 && d.First <= solution.Places[0].Node && solution.Places[0].Node < d.Last {
+			continue
+		}
+		if *a.moves--; *a.moves < 0 {
+			return why
+		}
+		moved, _ := a.problem(ctx, part)
+		moved.Inside = placement.Inside{Depth: d.Depth, Domain: d.Domain}
+		solution, refused := a.gang.solve(ctx, moved)
+		if refused == (gang.Waiting{}) && a.with(ctx, i, moved, solution) == (gang.Waiting{}) {
+			return gang.Waiting{}
+		}
+	}
+	return why
+}
+
+// problem is a part in the solver's words.
+func (a *arrangement) problem(ctx context.Context, part *part) (*problem, gang.Waiting) {
+	p := newProblem(klog.FromContext(ctx), a.cluster, part.classes, part.need, nil)
+	if complaint := p.wish(part.wish); complaint != "" {
+		return nil, gang.Waiting{Reason: gang.GangInvalid, Sentence: part.prefix() + complaint}
+	}
+	p.Required, p.Inside = max(p.Required, a.inside.Depth), a.inside
+	p.standBeside(part.standing)
+	return p, gang.Waiting{}
+}
+
+// with places the parts after one for which this solution is chosen. If they find no place the choice is taken back.
+func (a *arrangement) with(ctx context.Context, i int, p *problem, solution placement.Plan) gang.Waiting {
+	reserve := func(sign int) {
 		for _, to := range solution.Places {
-			c.Reserve(to.Node, p.Classes[to.Class].Request, to.Members)
-			nodes[to.Node] = true
-			placed += to.Members
+			a.cluster.Reserve(to.Node, p.Classes[to.Class].Request, sign*to.Members)
+			a.placed += sign * to.Members
 		}
 	}
-	if placed < t.need {
-		return nil, gang.Waiting{Reason: gang.Fragmented, Sentence: fmt.Sprintf("%d members find a place in their sub-groups, %d must", placed, t.need)}
+	reserve(1)
+	a.chosen = append(a.chosen, arranged{p, solution})
+	why := a.place(ctx, i+1)
+	if why != (gang.Waiting{}) {
+		a.chosen = a.chosen[:len(a.chosen)-1]
+		reserve(-1)
 	}
-	t.plan = planned
-	out := &fwk.Placement{Name: whole.domainName(inside.Depth, inside.Domain)}
-	for _, node := range slices.Sorted(maps.Keys(nodes)) {
-		out.Nodes = append(out.Nodes, c.Info(node))
+	return why
+}
+
+// pinned makes what was chosen the try's plan.
+func (a *arrangement) pinned(domain string) []*fwk.Placement {
+	a.t.plan = make(plan)
+	var nodes []int
+	for _, c := range a.chosen {
+		c.problem.pin(c.solution, a.t.plan)
+		nodes = append(nodes, c.solution.Nodes()...)
 	}
-	return []*fwk.Placement{out}, gang.Waiting{}
+	return []*fwk.Placement{placementOn(a.cluster, domain, nodes)}
 }
 
 func (p *part) prefix() string {

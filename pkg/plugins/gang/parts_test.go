@@ -183,3 +183,42 @@ func TestRolesStandInSlicesOfTheirOwn(t *testing.T) {
 	_, why = planned(t, d, racksOf(map[string]int{"b1/r1": 1, "b1/r2": 1, "b1/r3": 2}), append(pods, roleMembers("large", 2, "8")...), nil, 8)
 	require.Equal(t, "Fragmented: of 8 members that must be placed, only 6 fit together, though each kind of them would fit alone", why)
 }
+
+// ofRoles makes a sub-group of each role, which wishes for one domain of a level, or for nothing.
+func ofRoles(wish gang.Wish, roles ...string) ledger.Demand {
+	d := ledger.Demand{}
+	for _, role := range roles {
+		d.SubGroups = append(d.SubGroups, gang.SubGroup{Name: role, Wish: wish, Selector: labels.SelectorFromSet(labels.Set{"role": role})})
+	}
+	return d
+}
+
+func TestPartsAreMovedForTheSakeOfThoseAfterThem(t *testing.T) {
+	// Each alone stands best in the rack of 3 nodes that is left, whichever comes first: but the pairs must share the one of 4.
+	d := ofRoles(inOne("rack"), "pair-a", "three-a", "pair-b", "three-b")
+	pods := slices.Concat(roleMembers("pair-a", 2, "8"), roleMembers("three-a", 3, "8"), roleMembers("pair-b", 2, "8"), roleMembers("three-b", 3, "8"))
+	got, why := planned(t, d, racksOf(map[string]int{"b1/r1": 4, "b1/r2": 3, "b1/r3": 3}), pods, nil, len(pods))
+	require.Empty(t, why)
+	require.Equal(t, []string{"b1/r1"}, got["pair-a"])
+	require.Equal(t, []string{"b1/r1"}, got["pair-b"])
+}
+
+// TestWhatPartsMiss shows parts that are not weighed against each other: a may stand on n1 and n2, b on n1, c on n2 and n3.
+// Whoever of a and c comes first takes what another needs, and in each of the orders that are tried one of them does.
+func TestWhatPartsMiss(t *testing.T) {
+	nodes := racksOf(map[string]int{"b1/r1": 3})
+	for i, pools := range []string{"ab", "ac", "c"} {
+		for _, pool := range pools {
+			nodes[i].Node().Labels["pool-"+string(pool)] = "yes"
+		}
+	}
+	var pods []*v1.Pod
+	for _, role := range []string{"a", "b", "c"} {
+		for _, pod := range roleMembers(role, 1, "8") {
+			selecting("pool-"+role, "yes")(pod)
+			pods = append(pods, pod)
+		}
+	}
+	_, why := planned(t, ofRoles(gang.Wish{}, "a", "b", "c"), nodes, pods, nil, 3)
+	require.Contains(t, why, "InsufficientGPUs: sub-group")
+}

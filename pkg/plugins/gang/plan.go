@@ -62,9 +62,28 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 	case isSearched:
 		return g.searched(ctx, state, t, p, parts, standing)
 	case parts != nil:
-		return g.planParts(ctx, t, p, parts)
+		placements := g.planParts(ctx, t, p, parts)
+		if why := t.refused; isAboutRoom(why) && len(info.GetUnscheduledPods()) <= maxSearched {
+			if placements = g.searched(ctx, state, t, p, parts, standing); placements == nil {
+				t.refused = why // which says more
+			}
+		}
+		return placements
 	}
 	return g.planWhole(ctx, t, p)
+}
+
+// maxSearched bounds the members of a gang that are searched for places one by one where parts planned one after the other
+// found none.
+const maxSearched = 64
+
+// isAboutRoom is true for refusals that another way to place the members might spare.
+func isAboutRoom(why gang.Waiting) bool {
+	switch why.Reason {
+	case gang.InsufficientGPUs, gang.InsufficientResources, gang.Fragmented, gang.TopologyTooNarrow, gang.NodesRejected:
+		return true
+	}
+	return false
 }
 
 // planWhole plans a gang whose members have no wishes but those of the whole.
@@ -92,7 +111,7 @@ func (g *Gang) planWhole(ctx context.Context, t *try, p *problem) []*fwk.Placeme
 func (p *problem) pinned(t *try, solution placement.Plan) []*fwk.Placement {
 	t.plan = make(plan)
 	p.pin(solution, t.plan)
-	return []*fwk.Placement{p.placement(solution)}
+	return []*fwk.Placement{placementOn(p.cluster, p.domainName(solution.Depth, solution.Domain), solution.Nodes())}
 }
 
 // clusterFor returns the picture of the cluster that knows the levels of all wishes, brought up to date.
@@ -153,15 +172,12 @@ func (p *problem) wish(w gang.Wish) (complaint string) {
 	return ""
 }
 
-// placement is the nodes of a solution, for the framework.
-func (p *problem) placement(solution placement.Plan) *fwk.Placement {
-	out := &fwk.Placement{Name: p.domainName(solution.Depth, solution.Domain)}
-	last := -1
-	for _, place := range solution.Places {
-		if place.Node != last {
-			last = place.Node
-			out.Nodes = append(out.Nodes, p.cluster.Info(place.Node))
-		}
+// placementOn is nodes, in any order and as often as they come, for the framework.
+func placementOn(c *cluster.Cluster, name string, nodes []int) *fwk.Placement {
+	slices.Sort(nodes)
+	out := &fwk.Placement{Name: name}
+	for _, node := range slices.Compact(nodes) {
+		out.Nodes = append(out.Nodes, c.Info(node))
 	}
 	return out
 }

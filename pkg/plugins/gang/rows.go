@@ -66,6 +66,7 @@ type pool struct {
 	// filters decide.
 	key     string
 	isApart bool
+	members int // of the class
 
 	groups []group // of the domain that is searched
 }
@@ -74,6 +75,7 @@ type pool struct {
 type group struct {
 	value string
 	nodes []int
+	slots int
 }
 
 // open finds the pool's nodes in a domain.
@@ -97,6 +99,15 @@ func (p *pool) open(c *cluster.Cluster, domain placement.Candidate) {
 			p.groups = append(p.groups, group{value: value})
 		}
 		p.groups[number].nodes = append(p.groups[number].nodes, node)
+		p.groups[number].slots += int(slots[node])
+	}
+	if !p.isApart { // those that hold the class before those that do not, the tightest first
+		slices.SortStableFunc(p.groups, func(a, b group) int {
+			if holdsA, holdsB := a.slots >= p.members, b.slots >= p.members; !holdsA || !holdsB {
+				return cmp.Compare(min(b.slots, p.members), min(a.slots, p.members))
+			}
+			return cmp.Compare(a.slots, b.slots)
+		})
 	}
 }
 
@@ -199,7 +210,7 @@ func (s *search) addPart(logger klog.Logger, p *part) (complaint string) {
 	whole.standing = len(whole.where)
 	for _, c := range p.classes {
 		excluded, _ := s.p.cluster.Excluded(logger, c.pod())
-		pool := &pool{request: requestOf(s.p.cluster, &c), excluded: excluded}
+		pool := &pool{request: requestOf(s.p.cluster, &c), excluded: excluded, members: len(c.members)}
 		pool.key, pool.isApart = pullOf(c.pod())
 		if p.wish.SliceSize == 0 {
 			whole.size += len(c.members)

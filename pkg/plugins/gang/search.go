@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -69,13 +68,14 @@ type search struct {
 	// isOrdered is true if a member may find a place only after one of another row has.
 	isOrdered bool
 
-	looks  int   // left
-	turns  int   // how often the search went back
+	looks  int // left
+	turns  int // how often the search went back
 	dead   map[string]bool
-	placed int
-	most   int // members placed at once, ever
+	undo   []func() // by member that is placed
+	most   int      // members placed at once, ever
 	err    error
 	plan   plan
+	chosen []int // the plan's nodes
 }
 
 // searched plans a gang member by member, in the domains that the solver proposes, the narrowest and tightest first.
@@ -98,12 +98,13 @@ func (g *Gang) searched(ctx context.Context, state fwk.PodGroupCycleState, t *tr
 	placementState.SetPodGroupSchedulingCycle(state)
 	s.state = placementState
 	defer p.cluster.Release()
+	defer s.unwind(0) // whatever happens, others find the snapshot as it was
 	isProven := true
 	for _, d := range g.solver.Candidates(p.cluster.Fabric(), p.Problem) {
 		switch s.in(ctx, d) {
 		case found:
 			t.plan = s.plan
-			return []*fwk.Placement{s.placementIn(d)}
+			return []*fwk.Placement{placementOn(p.cluster, p.domainName(d.Depth, d.Domain), s.chosen)}
 		case gaveUp:
 			isProven = false
 		}
@@ -117,20 +118,6 @@ func (g *Gang) searched(ctx context.Context, state fwk.PodGroupCycleState, t *tr
 		t.refused.Sentence += "; not every way was tried"
 	}
 	return nil
-}
-
-// placementIn is the nodes of the plan, for the framework.
-func (s *search) placementIn(d placement.Candidate) *fwk.Placement {
-	tree, numbers := s.p.cluster.Fabric().Tree(), map[int]bool{}
-	for _, to := range s.plan {
-		number, _ := tree.Number(to.node)
-		numbers[number] = true
-	}
-	out := &fwk.Placement{Name: s.p.domainName(d.Depth, d.Domain)}
-	for _, number := range slices.Sorted(maps.Keys(numbers)) {
-		out.Nodes = append(out.Nodes, s.p.cluster.Info(number))
-	}
-	return out
 }
 
 // in searches one domain. The plan is set if places are found.
@@ -150,8 +137,8 @@ func (s *search) in(ctx context.Context, d placement.Candidate) outcome {
 
 // descend places one more member, and all after it.
 func (s *search) descend(ctx context.Context) outcome {
-	s.most = max(s.most, s.placed)
-	if len(s.dead) > 0 && s.dead[s.signature()] {
+	s.most = max(s.most, len(s.undo))
+	if s.err != nil || len(s.dead) > 0 && s.dead[s.signature()] {
 		return deadEnd
 	}
 	hasMoved := false
@@ -204,12 +191,11 @@ func (s *search) place(ctx context.Context, r *row) outcome {
 		if !s.admits(ctx, pod, state, allowed, node) {
 			continue
 		}
-		undo, ok := s.take(ctx, r, state, node)
-		if !ok {
+		if !s.take(ctx, r, state, node) {
 			continue
 		}
 		way := s.descend(ctx)
-		undo()
+		s.unwind(len(s.undo) - 1)
 		if way != deadEnd || s.err != nil {
 			return way
 		}
@@ -258,7 +244,7 @@ func (s *search) fail(status *fwk.Status) {
 }
 
 // take puts the next member of a row on a node, as the core would.
-func (s *search) take(ctx context.Context, r *row, state *recorder, node int) (undo func(), ok bool) {
+func (s *search) take(ctx context.Context, r *row, state *recorder, node int) bool {
 	logger, name := klog.FromContext(ctx), s.p.cluster.Fabric().Tree().Node(node)
 	pod := r.members[len(r.placed)].DeepCopy()
 	pod.Spec.NodeName = name
@@ -268,7 +254,7 @@ func (s *search) take(ctx context.Context, r *row, state *recorder, node int) (u
 	}
 	if err != nil {
 		s.err = err
-		return nil, false
+		return false
 	}
 	release := func() {
 		s.simulator.RunReservePluginsUnreserve(ctx, state, pod, name)
@@ -279,19 +265,27 @@ func (s *search) take(ctx context.Context, r *row, state *recorder, node int) (u
 	if status := s.simulator.RunReservePluginsReserve(ctx, state, pod, name); !status.IsSuccess() {
 		s.fail(status)
 		release()
-		return nil, false
+		return false
 	}
 	s.p.cluster.Reserve(node, r.pool.request, 1)
 	r.placed = append(r.placed, placed{node, state})
 	r.bond.where = append(r.bond.where, node)
-	s.placed++
-	return func() {
-		s.placed--
+	s.undo = append(s.undo, func() {
 		r.placed = r.placed[:len(r.placed)-1]
 		r.bond.where = r.bond.where[:len(r.bond.where)-1]
 		s.p.cluster.Reserve(node, r.pool.request, -1)
 		release()
-	}, true
+	})
+	return true
+}
+
+// unwind takes back all members but so many, the last one first.
+func (s *search) unwind(placed int) {
+	for last := len(s.undo) - 1; last >= placed; last-- {
+		undo := s.undo[last]
+		s.undo = s.undo[:last]
+		undo()
+	}
 }
 
 // write makes what is placed the plan.
@@ -299,6 +293,7 @@ func (s *search) write() {
 	s.plan = plan{}
 	for _, r := range s.rows {
 		for i, at := range r.placed {
+			s.chosen = append(s.chosen, at.node)
 			s.plan[r.members[i].UID] = place{s.p.cluster.Fabric().Tree().Node(at.node), at.state}
 		}
 	}
@@ -353,4 +348,3 @@ func (s *search) suffices(count func(*row) int) bool {
 	}
 	return all >= s.t.need
 }
-

@@ -112,7 +112,7 @@ func (p *hostPorts) takenBy(address string) []string {
 // some of a class and others not.
 func meantBy(term fwk.AffinityTerm, classes []*class) (meant []*class, isClear bool) {
 	for _, c := range classes {
-		isNamed := term.Namespaces.Has(c.pod().Namespace)
+		isNamed := term.Namespaces.Has(c.pod().Namespace) || term.NamespaceSelector.Empty()
 		if !isNamed && term.NamespaceSelector.String() == labels.Nothing().String() {
 			continue
 		}

@@ -123,10 +123,19 @@ func (c *Cluster) list(infos []fwk.NodeInfo) {
 	c.round++
 	c.listed, c.seen, c.infos = c.listed[:0], c.seen[:0], nil
 	var changed []*node
+	var fresh []node
+	isFirst := len(c.nodes) == 0
+	if isFirst {
+		c.nodes, fresh, changed = make(map[string]*node, len(infos)), make([]node, len(infos)), make([]*node, 0, len(infos))
+		c.listed, c.seen = slices.Grow(c.listed, len(infos)), slices.Grow(c.seen, len(infos))
+	}
 	for _, info := range infos {
 		n, isKnown := c.nodes[info.Node().Name]
 		if !isKnown {
-			n = &node{}
+			if len(fresh) == 0 {
+				fresh = make([]node, 1)
+			}
+			n, fresh = &fresh[0], fresh[1:]
 			c.nodes[info.Node().Name] = n
 		}
 		if n.info != info || n.generation != info.GetGeneration() {
@@ -148,6 +157,9 @@ func (c *Cluster) list(infos []fwk.NodeInfo) {
 	if levels := c.present(); !slices.Equal(levels, c.levels) {
 		c.rebuild(levels) // which takes in all nodes
 		return
+	}
+	if isFirst {
+		c.fabric.Grow(len(infos))
 	}
 	for _, n := range changed {
 		c.take(n)
@@ -244,6 +256,7 @@ func (c *Cluster) rebuild(levels []Level) {
 		names[i] = level.Name
 	}
 	c.fabric = fabric.New(names...)
+	c.fabric.Grow(len(c.listed))
 	c.common = commonResources(c.fabric)
 	for _, n := range c.listed {
 		n.domains = c.domains(n.object)
@@ -254,7 +267,7 @@ func (c *Cluster) rebuild(levels []Level) {
 // Fabric returns the picture, to be read until the next update.
 func (c *Cluster) Fabric() *fabric.Fabric { return c.fabric }
 
-// Reserve takes the room of so many members off a node, until Release.
+// Reserve takes the room of so many members off a node, until Release; of a number below 0 it gives back.
 func (c *Cluster) Reserve(number int, request fabric.Request, members int) {
 	n := c.nodes[c.tree.Node(number)]
 	free := make([]int64, c.fabric.Resources())
@@ -268,7 +281,8 @@ func (c *Cluster) Reserve(number int, request fabric.Request, members int) {
 		c.reserved = map[int]*node{}
 	}
 	c.reserved[number] = n
-	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free})
+	isUntouched := slices.Equal(free[:len(n.free)], n.free)
+	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isUntouched && isWhole(n.info)})
 }
 
 // Release gives all back that was reserved.
