@@ -114,8 +114,9 @@ func (f *Fabric) Grow(nodes int) {
 	f.came, f.spare = slices.Grow(f.came, nodes), make([]record, nodes)
 }
 
-// Set adds a node, or changes it. It keeps node.Domains and node.Free.
-func (f *Fabric) Set(node Node) {
+// Set adds a node, or changes it. It keeps node.Domains and node.Free. isSettled is true if the node has its number already, and
+// keeps it.
+func (f *Fabric) Set(node Node) (number int, isSettled bool) {
 	old, isKnown := f.records[node.Name]
 	if isKnown && slices.Equal(old.domains, node.Domains) {
 		old.free, old.isWhole = node.Free, node.IsWhole
@@ -123,7 +124,7 @@ func (f *Fabric) Set(node Node) {
 			f.wholes[old.number] = node.IsWhole
 			f.logChange(old.number)
 		}
-		return
+		return int(old.number), old.number >= 0
 	}
 	if isKnown {
 		f.Remove(node.Name)
@@ -136,6 +137,7 @@ func (f *Fabric) Set(node Node) {
 	*r = record{name: node.Name, domains: node.Domains, free: node.Free, isWhole: node.IsWhole, number: -1}
 	f.records[node.Name] = r
 	f.came = append(f.came, r)
+	return 0, false
 }
 
 // Remove takes a node out. It does nothing if there is no such node.
@@ -173,6 +175,15 @@ func (f *Fabric) settle() {
 	f.tree = newTree(f.levels, f.order)
 	f.log = f.log[:0]
 	clear(f.tables)
+}
+
+// Number returns the number of a node in the current [Tree], false if there is no such node.
+func (f *Fabric) Number(name string) (int, bool) {
+	f.Tree()
+	if r, ok := f.records[name]; ok {
+		return int(r.number), true
+	}
+	return 0, false
 }
 
 // Free returns what a node of the current [Tree] has free of a resource. It may be negative.

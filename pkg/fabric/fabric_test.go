@@ -76,7 +76,7 @@ func TestATreeFindsItsWay(t *testing.T) {
 	tree := f.Tree()
 
 	for node := range tree.Len() {
-		number, ok := tree.Number(tree.Node(node))
+		number, ok := f.Number(tree.Node(node))
 		assert.True(t, ok)
 		assert.Equal(t, node, number)
 		for depth := range tree.Depth() + 1 {
@@ -90,7 +90,7 @@ func TestATreeFindsItsWay(t *testing.T) {
 	assert.Equal(t, []string{"b1", "r0"}, tree.Path(2, tree.Of(2, 5)))
 	assert.Empty(t, tree.Path(0, 0))
 	assert.Equal(t, "cluster block rack node", strings.Join([]string{tree.LevelName(0), tree.LevelName(1), tree.LevelName(2), tree.LevelName(3)}, " "))
-	_, ok := tree.Number("n8")
+	_, ok := f.Number("n8")
 	assert.False(t, ok)
 }
 

@@ -16,16 +16,14 @@ type Domain struct {
 type Tree struct {
 	levels  []string
 	nodes   []string
-	numbers map[string]int32
 	domains [][]Domain // by depth, without the nodes
 	of      [][]int32  // by depth and node: the number of its domain
 }
 
 func newTree(levels []string, order []*record) *Tree {
-	t := &Tree{levels: levels, nodes: make([]string, len(order)), numbers: make(map[string]int32, len(order))}
+	t := &Tree{levels: levels, nodes: make([]string, len(order))}
 	for i, r := range order {
 		t.nodes[i] = r.name
-		t.numbers[r.name] = int32(i)
 	}
 	t.domains = make([][]Domain, len(levels)+1)
 	t.of = make([][]int32, len(levels)+1)
@@ -79,12 +77,6 @@ func (t *Tree) Len() int { return len(t.nodes) }
 
 // Node returns the name of a node.
 func (t *Tree) Node(number int) string { return t.nodes[number] }
-
-// Number returns the number of a node, false if there is no such node.
-func (t *Tree) Number(name string) (int, bool) {
-	n, ok := t.numbers[name]
-	return int(n), ok
-}
 
 // Domains counts the domains of a depth from 0 to Depth.
 func (t *Tree) Domains(depth int) int { return len(t.domains[depth]) }

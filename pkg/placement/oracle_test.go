@@ -409,7 +409,7 @@ func (w world) checkDomain(f *fabric.Fabric, plan placement.Plan, set int) strin
 			continue
 		}
 		for _, i := range shared {
-			number, _ := f.Tree().Number(nodeName(i))
+			number, _ := f.Number(nodeName(i))
 			domain := number
 			if depth <= w.levels {
 				domain = f.Tree().Of(depth, number)
@@ -472,7 +472,7 @@ func (w world) problem(f *fabric.Fabric) placement.Problem {
 		if c.excluded != nil {
 			asked.Excluded = &placement.Exclusions{Reasons: []string{"tainted"}, By: make([]uint8, len(w.nodes))}
 			for i, isExcluded := range c.excluded {
-				if number, _ := f.Tree().Number(nodeName(i)); isExcluded {
+				if number, _ := f.Number(nodeName(i)); isExcluded {
 					asked.Excluded.By[number] = 1
 				}
 			}
@@ -480,11 +480,11 @@ func (w world) problem(f *fabric.Fabric) placement.Problem {
 		p.Classes = append(p.Classes, asked)
 	}
 	for _, i := range w.beside {
-		number, _ := f.Tree().Number(nodeName(i))
+		number, _ := f.Number(nodeName(i))
 		p.Beside = append(p.Beside, number)
 	}
 	p.Inside = placement.Inside{Depth: w.inside.depth}
-	if p.Inside.Domain, _ = f.Tree().Number(nodeName(w.inside.node)); p.Inside.Depth <= w.levels {
+	if p.Inside.Domain, _ = f.Number(nodeName(w.inside.node)); p.Inside.Depth <= w.levels {
 		p.Inside.Domain = f.Tree().Of(p.Inside.Depth, p.Inside.Domain)
 	}
 	return p

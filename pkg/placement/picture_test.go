@@ -93,12 +93,12 @@ func parsePicture(t *testing.T, text string) *picture {
 	}
 	running, excluded := p.parseCluster()
 	for _, name := range running {
-		number, _ := p.fabric.Tree().Number(name)
+		number, _ := p.fabric.Number(name)
 		p.problem.Beside = append(p.problem.Beside, number)
 	}
 	exclusions := &placement.Exclusions{Reasons: []string{"tainted"}, By: make([]uint8, p.fabric.Len())}
 	for _, name := range excluded {
-		number, _ := p.fabric.Tree().Number(name)
+		number, _ := p.fabric.Number(name)
 		exclusions.By[number] = 1
 	}
 	for _, line := range gang {

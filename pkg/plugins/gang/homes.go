@@ -79,7 +79,7 @@ func (g *Gang) planReturn(ctx context.Context, t *try, p *problem) (_ *problem, 
 	back := newProblem(klog.FromContext(ctx), p.cluster, single, len(single), nil)
 	back.Required, back.Beside = p.Required, p.Beside
 	for i := range back.classes {
-		home, isThere := p.cluster.Fabric().Tree().Number(g.homes.of(t.key, back.classes[i].role, back.classes[i].pod()))
+		home, isThere := p.cluster.Fabric().Number(g.homes.of(t.key, back.classes[i].role, back.classes[i].pod()))
 		if !isThere {
 			return nil, solution, false
 		}

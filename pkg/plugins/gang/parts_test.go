@@ -83,7 +83,7 @@ func planned(t *testing.T, d ledger.Demand, nodes []fwk.NodeInfo, pods, standing
 		if !ok {
 			continue
 		}
-		number, ok := c.Fabric().Tree().Number(place.node)
+		number, ok := c.Fabric().Number(place.node)
 		require.True(t, ok)
 		rack := strings.Join(c.Fabric().Tree().Path(2, c.Fabric().Tree().Of(2, number)), "/")
 		if role := pod.Labels["role"]; !slices.Contains(out[role], rack) {

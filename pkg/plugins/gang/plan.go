@@ -226,7 +226,7 @@ func (g *Gang) standing(info fwk.PodGroupInfo) []*v1.Pod {
 // standBeside tells the solver where members of the gang run.
 func (p *problem) standBeside(standing []*v1.Pod) {
 	for _, pod := range standing {
-		if number, ok := p.cluster.Fabric().Tree().Number(pod.Spec.NodeName); ok {
+		if number, ok := p.cluster.Fabric().Number(pod.Spec.NodeName); ok {
 			p.Beside = append(p.Beside, number)
 		}
 	}

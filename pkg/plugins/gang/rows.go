@@ -203,7 +203,7 @@ func (s *search) addPart(logger klog.Logger, p *part) (complaint string) {
 	}
 	whole := &bond{depth: required, need: p.need}
 	for _, pod := range p.standing {
-		if number, ok := s.p.cluster.Fabric().Tree().Number(pod.Spec.NodeName); ok {
+		if number, ok := s.p.cluster.Fabric().Number(pod.Spec.NodeName); ok {
 			whole.where = append(whole.where, number)
 		}
 	}

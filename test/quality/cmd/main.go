@@ -20,16 +20,17 @@ func main() {
 	loads := flag.String("loads", "0.5,0.7,0.9,1.1", "what gangs ask for while they arrive, as parts of what the fabric has")
 	copies := flag.Int("copies", 10, "how many times the trace is played")
 	shifts := flag.Int("shifts", 1, "how many times all of it is repeated, with other arrivals, for means and deviations")
+	lots := flag.Int("lots", 0, "instead of the tables, so many ways to break ties among the fewest domains: what that choice is worth")
 	flag.Parse()
-	if err := run(*loads, *copies, *shifts); err != nil {
+	if err := run(*loads, *copies, *shifts, *lots); err != nil {
 		fmt.Fprintln(os.Stderr, "quality:", err)
 		os.Exit(1)
 	}
 }
 
-func run(list string, copies, shifts int) error {
-	if copies < 1 || shifts < 1 {
-		return errors.New("-copies and -shifts must be 1 or more")
+func run(list string, copies, shifts, lots int) error {
+	if copies < 1 || shifts < 1 || lots < 0 {
+		return errors.New("-copies and -shifts must be 1 or more, -lots 0 or more")
 	}
 	var loads []float64
 	for _, word := range strings.Split(list, ",") {
@@ -48,5 +49,8 @@ func run(list string, copies, shifts int) error {
 		return err
 	}
 	out := bufio.NewWriter(os.Stdout)
+	if lots > 0 {
+		return errors.Join(quality.Ties(out, hosts, quality.Mixes(jobs), loads, copies, lots), out.Flush())
+	}
 	return errors.Join(quality.Report(out, hosts, quality.Mixes(jobs), loads, copies, shifts, quality.Policies()), out.Flush())
 }

@@ -55,6 +55,7 @@ type node struct {
 	domains    []string // at the levels
 	free       []int64
 	round      int
+	hasChanged bool // its object, and nobody was told
 }
 
 // sighting is what tells whether a listed node has changed.
@@ -130,8 +131,8 @@ func (c *Cluster) list(infos []fwk.NodeInfo) {
 		c.listed, c.seen = slices.Grow(c.listed, len(infos)), slices.Grow(c.seen, len(infos))
 	}
 	for _, info := range infos {
-		n, isKnown := c.nodes[info.Node().Name]
-		if !isKnown {
+		n := c.known(info, isFirst)
+		if n == nil {
 			if len(fresh) == 0 {
 				fresh = make([]node, 1)
 			}
@@ -147,12 +148,8 @@ func (c *Cluster) list(infos []fwk.NodeInfo) {
 		concrete, _ := info.(*framework.NodeInfo) // nil, which the scan does not know again, for what is none of the core's
 		c.seen = append(c.seen, sighting{concrete, n.generation})
 	}
-	for name, n := range c.nodes {
-		if n.round != c.round {
-			c.count(n.object, -1)
-			c.fabric.Remove(name)
-			delete(c.nodes, name)
-		}
+	if len(c.nodes) > len(infos) {
+		c.forgetGone()
 	}
 	if levels := c.present(); !slices.Equal(levels, c.levels) {
 		c.rebuild(levels) // which takes in all nodes
@@ -164,6 +161,25 @@ func (c *Cluster) list(infos []fwk.NodeInfo) {
 	for _, n := range changed {
 		c.take(n)
 	}
+}
+
+// forgetGone drops the nodes that are not listed any more.
+func (c *Cluster) forgetGone() {
+	for name, n := range c.nodes {
+		if n.round != c.round {
+			c.count(n.object, -1)
+			c.fabric.Remove(name)
+			delete(c.nodes, name)
+		}
+	}
+}
+
+// known returns what was read of a node, nil if nothing was.
+func (c *Cluster) known(info fwk.NodeInfo, isFirst bool) *node {
+	if isFirst { // which saves a look into a large map for each
+		return nil
+	}
+	return c.nodes[info.Node().Name]
 }
 
 // read notes which node has changed, and what of its object.
@@ -181,9 +197,7 @@ func (c *Cluster) read(n *node, info fwk.NodeInfo) {
 	}
 	c.count(object, 1)
 	c.helped++
-	if number, ok := c.tree.Number(object.Name); ok { // else the tree changes
-		c.objects = append(c.objects, int32(number))
-	}
+	n.hasChanged = true
 }
 
 // take puts what a node is like now into the fabric.
@@ -193,7 +207,11 @@ func (c *Cluster) take(n *node) {
 		c.helped++
 	}
 	n.free = free
-	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isWhole(n.info)})
+	number, isSettled := c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isWhole(n.info)})
+	if n.hasChanged && isSettled { // else the tree changes
+		c.objects = append(c.objects, int32(number))
+	}
+	n.hasChanged = false
 }
 
 // domains returns where a node stands at each level.
