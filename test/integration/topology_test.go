@@ -192,6 +192,25 @@ func TestMembersThatDependOnEachOtherGetTheRightAnswer(t *testing.T) {
 	}
 }
 
+// TestSlicesHoldThoughMembersDependOnEachOther is about a gang that the solver cannot plan: what it wishes for holds all the same.
+func TestSlicesHoldThoughMembersDependOnEachOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shared, 0)
+	w.addRack("a", 1)
+	w.addRack("b", 3)
+	w.addRack("c", 3)
+	w.podGroup(volcano.groups, "sliced", volcano.minimum(4), wishing("phalanx.dev/slice-size", "2", "phalanx.dev/slice-topology", w.rackKey()))
+	for i := range 4 {
+		pod := w.pod(podSpec{name: fmt.Sprint("sliced-", i), gpus: 8, labels: map[string]string{"job": "sliced"}})
+		pod.Spec.TopologySpreadConstraints = []v1.TopologySpreadConstraint{{MaxSkew: 2, TopologyKey: w.rackKey(), WhenUnsatisfiable: v1.DoNotSchedule,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"job": "sliced"}}}}
+		volcano.join(pod, "sliced")
+		w.create(pod)
+	}
+	w.waitRunning("sliced", 4)
+	require.Equal(t, map[string]int{"b": 2, "c": 2}, w.racks("sliced"))
+}
+
 // TestFiltersThatTheSolverDoesNotKnowHaveTheLastWord puts a foreign pod's anti-affinity in the way of the best plan.
 func TestFiltersThatTheSolverDoesNotKnowHaveTheLastWord(t *testing.T) {
 	t.Parallel()
