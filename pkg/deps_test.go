@@ -48,7 +48,7 @@ pkg/plugins/gpu/internal/wish   [api]       pkg/gang pkg/gpu pkg/gpu/links
 pkg/plugins/gpu/internal/pulse  [api]
 pkg/plugins/gpu/internal/offer  [scheduler] pkg/gang pkg/gpu pkg/gpu/links pkg/plugins/gpu/internal/wish
 pkg/plugins/gpu                 [scheduler] pkg/plugins/gpu/internal/offer pkg/plugins/gpu/internal/pulse pkg/plugins/gpu/internal/wish
-pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/gang/ledger pkg/gang/native pkg/gang/scribe pkg/gang/volcano pkg/gang/volcano/hypernode pkg/plugins/gang
+pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/gang/ledger pkg/gang/native pkg/gang/scribe pkg/gang/volcano pkg/gang/volcano/hypernode pkg/plugins/gang pkg/plugins/gpu
 pkg/reporter                    [lean]      pkg/gpu pkg/gpu/health
 pkg/reporter/internal/fake      [lean]      pkg/gpu pkg/reporter
 pkg/reporter/nvml               [nvml]      pkg/gpu pkg/reporter
