@@ -10,15 +10,23 @@ LDFLAGS    := -s -w \
 	-X github.com/phalanx-scheduler/phalanx/pkg/scheduler.version=$(VERSION) \
 	-X $(STAMP).gitVersion=$(KUBERNETES) -X $(STAMP).gitMajor=1 -X $(STAMP).gitMinor=37 -X $(STAMP).gitTreeState=clean
 
+# The reporter talks to the GPU driver through cgo. Without a C compiler it is built all the same, and says that it cannot. The
+# driver's library is looked for at run time, function by function: hence lazy.
+HAS_CC           := command -v "$$(go env CC | cut -d' ' -f1)" >/dev/null
+REPORTER_LDFLAGS := -s -w -X github.com/phalanx-scheduler/phalanx/pkg/reporter/command.version=$(VERSION) -extldflags=-Wl,-z,lazy
+
 export CGO_ENABLED := 0
+export CGO_CFLAGS  := -O2 -g -Wno-deprecated-declarations
 
 .PHONY: help
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build the scheduler into bin/
+build: ## Build the scheduler and the reporter into bin/
 	go build -ldflags '$(LDFLAGS)' -o bin/phalanx-scheduler ./cmd/phalanx-scheduler
+	@if $(HAS_CC); then export CGO_ENABLED=1; else echo "Building the reporter without cgo: there is no C compiler"; fi; \
+		go build -ldflags '$(REPORTER_LDFLAGS)' -o bin/phalanx-reporter ./cmd/phalanx-reporter
 
 .PHONY: controlplane
 controlplane: ## Build the control plane that tests and demo run on; the first time takes minutes
@@ -34,6 +42,7 @@ demo: ## Watch gangs on a real control plane; DEMO_ARGS=--once ends by itself, -
 .PHONY: test
 test: build controlplane ## Run all tests
 	go test ./pkg/... ./cmd/...
+	@if $(HAS_CC); then CGO_ENABLED=1 go test ./pkg/reporter/...; fi
 	go test -p 1 -timeout 30m ./test/...
 
 .PHONY: race
@@ -55,6 +64,7 @@ lint: ## Look for mistakes that need no test to be seen
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	@if $(HAS_CC); then CGO_ENABLED=1 go vet ./pkg/reporter/... ./cmd/phalanx-reporter; fi
 	cd test/bench/harness && go vet ./...
 
 .PHONY: verify

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -19,9 +20,14 @@ const module = "github.com/phalanx-scheduler/phalanx/"
 // the standard library what the words in brackets allow:
 //
 //	std         the standard library alone
+//	lean        nothing of Kubernetes' but sigs.k8s.io/yaml: what runs on each GPU node is small
+//	nvml        the same, and NVIDIA's library
 //	api         Kubernetes' API types and clients, no scheduler
 //	scheduler   all of Kubernetes' scheduler
 const rules = `
+pkg/gpu                         [std]
+pkg/gpu/health                  [std]       pkg/gpu
+pkg/gpu/links                   [std]       pkg/gpu
 pkg/fabric                      [std]
 pkg/placement                   [std]       pkg/fabric
 pkg/explain                     [std]       pkg/fabric pkg/placement
@@ -38,7 +44,16 @@ pkg/gang/ledger                 [api]       pkg/gang pkg/gang/feed
 pkg/gang/scribe                 [api]       pkg/gang pkg/gang/ledger
 pkg/plugins/gang/internal/cluster [scheduler] pkg/fabric pkg/gang/volcano/hypernode pkg/placement
 pkg/plugins/gang                [scheduler] pkg/explain pkg/fabric pkg/gang pkg/gang/ledger pkg/gang/volcano/hypernode pkg/placement pkg/plugins/gang/internal/cluster
-pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/gang/ledger pkg/gang/native pkg/gang/scribe pkg/gang/volcano pkg/gang/volcano/hypernode pkg/plugins/gang
+pkg/plugins/gpu/internal/wish   [api]       pkg/gang pkg/gpu pkg/gpu/links
+pkg/plugins/gpu/internal/pulse  [api]
+pkg/plugins/gpu/internal/offer  [scheduler] pkg/gang pkg/gpu pkg/gpu/links pkg/plugins/gpu/internal/wish
+pkg/plugins/gpu                 [scheduler] pkg/plugins/gpu/internal/offer pkg/plugins/gpu/internal/pulse pkg/plugins/gpu/internal/wish
+pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/gang/ledger pkg/gang/native pkg/gang/scribe pkg/gang/volcano pkg/gang/volcano/hypernode pkg/plugins/gang pkg/plugins/gpu
+pkg/reporter                    [lean]      pkg/gpu pkg/gpu/health
+pkg/reporter/internal/fake      [lean]      pkg/gpu pkg/reporter
+pkg/reporter/nvml               [nvml]      pkg/gpu pkg/reporter
+pkg/reporter/command            [lean]      pkg/gpu pkg/gpu/health pkg/reporter
+cmd/phalanx-reporter            [nvml]      pkg/reporter/command pkg/reporter/nvml
 cmd/phalanx-scheduler           [scheduler] pkg/scheduler
 `
 
@@ -46,6 +61,8 @@ cmd/phalanx-scheduler           [scheduler] pkg/scheduler
 // tests need.
 var forbidden = map[string][]string{
 	"std":       {"."}, // whatever has a dot in its first element comes from outside
+	"lean":      {"k8s.io", "sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
+	"nvml":      {"k8s.io", "sigs.k8s.io/controller-runtime"},
 	"api":       {"k8s.io/kubernetes", "k8s.io/kube-scheduler", "sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
 	"scheduler": {"sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
 }
@@ -59,6 +76,7 @@ type goPackage struct {
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-deps=false", "-json=ImportPath,Imports,Deps", "../pkg/...", "../cmd/...")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1") // without, half of pkg/reporter/nvml is not there
 	out, err := cmd.Output()
 	require.NoError(t, err)
 	var packages []goPackage

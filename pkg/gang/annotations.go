@@ -17,6 +17,17 @@ const (
 	SliceTopologyKey     = KeyPrefix + "slice-topology"
 )
 
+// GPUReportKey is the annotation of a node in which its reporter tells of the GPUs: see package gpu.
+const GPUReportKey = KeyPrefix + "gpu-report"
+
+// The annotations by which a pod, or its PodGroup, says what GPUs it needs.
+const (
+	GPUMemoryKey     = KeyPrefix + "gpu-memory"
+	GPUProductKey    = KeyPrefix + "gpu-product"
+	GPUCapabilityKey = KeyPrefix + "gpu-compute-capability"
+	GPULinkKey       = KeyPrefix + "gpu-link"
+)
+
 // words are the annotations in which one project states a wish; "" where it cannot say that.
 type words struct {
 	required, preferred, sliceSize, slice string

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
+	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 const (
@@ -82,9 +83,12 @@ func useOurPlugins(profile *config.KubeSchedulerProfile) {
 	for _, set := range []*config.PluginSet{&p.MultiPoint, &p.PreEnqueue, &p.QueueSort, &p.Permit, &p.PlacementGenerate, &p.PlacementScore} {
 		set.Enabled = slices.DeleteFunc(set.Enabled, func(e config.Plugin) bool { return slices.Contains(replaced, e.Name) })
 	}
-	for _, ours := range []string{gangplugin.SortName, gangplugin.Name} {
-		if !slices.ContainsFunc(p.MultiPoint.Enabled, func(e config.Plugin) bool { return e.Name == ours }) {
-			p.MultiPoint.Enabled = append(p.MultiPoint.Enabled, config.Plugin{Name: ours})
+	for _, ours := range []config.Plugin{{Name: gangplugin.SortName}, {Name: gangplugin.Name}, {Name: gpuplugin.Name, Weight: gpuplugin.ScoreWeight}} {
+		isOurs := func(e config.Plugin) bool { return e.Name == ours.Name }
+		// Without the GPU plugin gangs still run, by the counter of GPUs alone: whoever turns it off has a reason.
+		isOff := ours.Name == gpuplugin.Name && slices.ContainsFunc(p.MultiPoint.Disabled, isOurs)
+		if !isOff && !slices.ContainsFunc(p.MultiPoint.Enabled, isOurs) {
+			p.MultiPoint.Enabled = append(p.MultiPoint.Enabled, ours)
 		}
 	}
 	// The core's preemption for groups tries victims one at a time, with the whole gang each time: thousands of them stall

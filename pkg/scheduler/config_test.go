@@ -11,6 +11,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
+	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 func TestMain(m *testing.M) {
@@ -39,7 +40,7 @@ func TestEveryProfileRunsOurPlugins(t *testing.T) {
 		"upstream's default profile":  cfg.Profiles[0],
 		"a profile that says nothing": {},
 		"a profile that names ours already": {Plugins: &config.Plugins{MultiPoint: config.PluginSet{
-			Enabled: []config.Plugin{{Name: gangplugin.Name}, {Name: names.GangScheduling}},
+			Enabled: []config.Plugin{{Name: gangplugin.Name}, {Name: names.GangScheduling}, {Name: gpuplugin.Name, Weight: 1}},
 		}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +50,7 @@ func TestEveryProfileRunsOurPlugins(t *testing.T) {
 			for _, gone := range replaced {
 				require.False(t, isEnabled(all, gone), gone)
 			}
-			for _, ours := range []string{gangplugin.Name, gangplugin.SortName} {
+			for _, ours := range []string{gangplugin.Name, gangplugin.SortName, gpuplugin.Name} {
 				count := 0
 				for _, p := range all.Enabled {
 					if p.Name == ours {
@@ -62,6 +63,25 @@ func TestEveryProfileRunsOurPlugins(t *testing.T) {
 			require.Contains(t, profile.Plugins.PodGroupPostFilter.Disabled, config.Plugin{Name: names.DefaultPreemption})
 		})
 	}
+}
+
+func TestTheGPUPluginMayBeTurnedOff(t *testing.T) {
+	profile := config.KubeSchedulerProfile{Plugins: &config.Plugins{MultiPoint: config.PluginSet{
+		Disabled: []config.Plugin{{Name: gpuplugin.Name}, {Name: gangplugin.Name}},
+	}}}
+	useOurPlugins(&profile)
+	require.False(t, isEnabled(profile.Plugins.MultiPoint, gpuplugin.Name))
+	require.True(t, isEnabled(profile.Plugins.MultiPoint, gangplugin.Name), "the Gang plugin may not")
+
+	weightOf := func(profile config.KubeSchedulerProfile) int32 {
+		useOurPlugins(&profile)
+		all := profile.Plugins.MultiPoint.Enabled
+		return all[slices.IndexFunc(all, func(p config.Plugin) bool { return p.Name == gpuplugin.Name })].Weight
+	}
+	require.EqualValues(t, gpuplugin.ScoreWeight, weightOf(config.KubeSchedulerProfile{}))
+	require.EqualValues(t, 2, weightOf(config.KubeSchedulerProfile{Plugins: &config.Plugins{MultiPoint: config.PluginSet{
+		Enabled: []config.Plugin{{Name: gpuplugin.Name, Weight: 2}},
+	}}}))
 }
 
 func TestOurDefaultsFillWhatAFileLeavesOut(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -33,6 +34,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
+	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 // dialects in their order of precedence for a pod that carries the keys of several: Kubernetes' own first, since the API
@@ -48,8 +50,10 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 	}
 	// The loader decodes and defaults plugin arguments with the one scheme, and makes them internal with the other.
 	for _, s := range []*runtime.Scheme{scheme.Scheme, configconversion.GetPluginArgConversionScheme()} {
-		if err := gangplugin.AddToScheme(s); err != nil {
-			return nil, nil, err
+		for _, add := range []func(*runtime.Scheme) error{gangplugin.AddToScheme, gpuplugin.AddToScheme} {
+			if err := add(s); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	c, err := configure(ctx, opts)
@@ -102,6 +106,7 @@ func newCore(ctx context.Context, opts *options.Options, cc *appconfig.Completed
 		core.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{
 			gangplugin.Name:     gangplugin.Factory(edge.ledger, edge.hyperNodes),
 			gangplugin.SortName: gangplugin.SortFactory(edge.ledger),
+			gpuplugin.Name:      gpuplugin.Factory(edge.fleet),
 		}),
 		core.WithPodMaxBackoffSeconds(cc.ComponentConfig.PodMaxBackoffSeconds),
 		core.WithPodInitialBackoffSeconds(cc.ComponentConfig.PodInitialBackoffSeconds),
@@ -136,6 +141,14 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 	if err := waker.watch(cc.InformerFactory); err != nil {
 		return err
 	}
+	if err := edge.fleet.Watch(cc.InformerFactory); err != nil {
+		return err
+	}
+	// Pods and gangs that a report kept waiting are tried again when it goes stale, or ceases to be, of which no object tells.
+	wake := func(node *v1.Node) {
+		sched.SchedulingQueue.MoveAllToActiveOrBackoffQueue(klog.FromContext(ctx), gpuplugin.FreshnessEvent, node, node, nil)
+		waker.hasRoom()
+	}
 	surveyor := &surveyor{
 		hyperNodes: edge.hyperNodes,
 		nodes:      cc.InformerFactory.Core().V1().Nodes().Lister(),
@@ -147,8 +160,10 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 		go writer.Run(ctx)
 		go waker.run(ctx)
 		go surveyor.run(ctx)
+		go edge.fleet.Run(ctx, surveyor.events, wake)
 	})
 	go edge.sources.run(ctx)
+	go followLeases(ctx, edge.client, edge.fleet.ReporterNamespace(), edge.fleet.Leases())
 	return nil
 }
 

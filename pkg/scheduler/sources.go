@@ -29,6 +29,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/scribe"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
+	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 const (
@@ -45,6 +46,7 @@ const (
 type edge struct {
 	ledger     *ledger.Ledger
 	hyperNodes *hypernode.Set
+	fleet      *gpuplugin.Fleet
 	queue      *scribe.Queue
 	sources    *sources
 	client     kubernetes.Interface
@@ -65,7 +67,7 @@ func newEdge(kubeConfig *rest.Config, schedulerNames []string) (*edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &edge{hyperNodes: hypernode.NewSet(), queue: scribe.NewQueue(clock.RealClock{}), client: client, dynamic: dynamicClient}
+	e := &edge{hyperNodes: hypernode.NewSet(), fleet: gpuplugin.NewFleet(clock.RealClock{}), queue: scribe.NewQueue(clock.RealClock{}), client: client, dynamic: dynamicClient}
 	all := dialects()
 	e.ledger = ledger.New(all, schedulerNames, e.queue.Changed)
 	e.sources = &sources{ledger: e.ledger, client: client, dynamic: dynamicClient, discovery: client.Discovery()}

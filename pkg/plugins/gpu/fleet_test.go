@@ -1,0 +1,195 @@
+package gpu
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/utils/clock"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
+)
+
+// told is an events.EventRecorder that keeps what is told.
+type told struct{ events []string }
+
+func (r *told) Eventf(regarding, _ runtime.Object, kind, reason, _, note string, args ...any) {
+	ref := regarding.(*v1.ObjectReference)
+	r.events = append(r.events, fmt.Sprintf("%s %s/%s %s: %s", kind, ref.Kind, ref.Name, reason, fmt.Sprintf(note, args...)))
+}
+
+func (r *told) AnnotatedEventf(regarding, related runtime.Object, _ map[string]string, kind, reason, action, note string, args ...any) {
+	r.Eventf(regarding, related, kind, reason, action, note, args...)
+}
+
+func TestABadReportIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, recorder := NewFleet(clock.RealClock{}), &told{}
+		liar := nodeWith(t, "n1", "h100")
+		liar.Status.Capacity = gpuList(4)
+		f.setNode("n1", liar)
+		f.setNode("n2", nodeWith(t, "n2", "h100"))
+		go f.Run(t.Context(), recorder, func(*v1.Node) { t.Error("nobody turned") })
+		synctest.Wait()
+		const lie = "Warning Node/n1 GPUReportInvalid: annotation phalanx.dev/gpu-report: it tells of 8 GPUs, the node has a capacity of 4 nvidia.com/gpu"
+		require.Equal(t, []string{lie}, recorder.events)
+
+		f.setNode("n1", liar.DeepCopy()) // a heartbeat
+		time.Sleep(time.Minute)
+		require.Len(t, recorder.events, 1, "nothing has changed")
+
+		broken := liar.DeepCopy()
+		broken.Annotations[gang.GPUReportKey] = "{}"
+		f.setNode("n1", broken)
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{"Warning Node/n1 GPUReportInvalid: annotation phalanx.dev/gpu-report: GPU report: version is 0: it must be 1"}, recorder.events[1:])
+
+		f.setNode("n1", nodeWith(t, "n1", "h100"))
+		time.Sleep(time.Minute)
+		require.Len(t, recorder.events, 2, "it was mended")
+		f.setNode("n1", liar)
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{lie}, recorder.events[2:], "and broken again")
+	})
+}
+
+func lease(node, version string) *coordinationv1.Lease {
+	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: node, ResourceVersion: version}}
+}
+
+// A reporter that dies takes no node out: what it said of health is forgotten after a while. When it lives again that is so
+// again.
+func TestAReporterDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		w.GPU = w.build(t, NewFleet(clock.RealClock{}), nil)
+		nodes := map[string]*v1.Node{}
+		for i := range 10 {
+			name := nodeName(i)
+			nodes[name] = nodeWith(t, name, "h100")
+		}
+		nodes["n0"] = nodeWith(t, "n0", "h100", inState(gpu.Lost, 0))
+		for name, node := range nodes {
+			w.fleet.setNode(name, node)
+		}
+		var woken []string
+		go w.fleet.Run(t.Context(), &told{}, func(n *v1.Node) { woken = append(woken, n.Name) })
+		speak := func(version string, from int) {
+			for i := from; i < 10; i++ {
+				require.NoError(t, w.fleet.Leases().Update(lease(nodeName(i), version)))
+			}
+			time.Sleep(time.Minute)
+		}
+		lost, healthy := infoOf(nodes["n0"]), infoOf(nodes["n1"])
+		ask := podWith("p", 1)
+
+		speak("1", 0)
+		require.Equal(t, unhealthyNode, w.filter(t, ask, lost))
+		speak("2", 2)
+		speak("3", 2)
+		require.Equal(t, unhealthyNode, w.filter(t, ask, lost), "silent, but not for long")
+		fresh := w.score(t, ask, healthy)
+		speak("4", 2)
+		require.Empty(t, w.filter(t, ask, lost), "stale")
+		require.Less(t, w.score(t, ask, healthy), fresh, "a stale report is worth less")
+		require.Less(t, w.score(t, ask, lost), w.score(t, ask, healthy), "and what was bad is not forgotten")
+		require.Equal(t, []string{"n0"}, woken, "the other node was open all the time")
+
+		speak("5", 0)
+		require.Equal(t, unhealthyNode, w.filter(t, ask, lost), "it lives")
+		require.Equal(t, []string{"n0", "n0"}, woken)
+
+		for range 5 { // nobody speaks
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, unhealthyNode, w.filter(t, ask, lost), "where all are silent it is not the reporters who are dead")
+		require.Equal(t, fresh, w.score(t, ask, healthy))
+	})
+}
+
+func TestTheFleetWatches(t *testing.T) {
+	node, pod := nodeWith(t, "n1", "gb200"), on(podWith("a", 4), "n1")
+	client := fake.NewClientset(node, pod)
+	factory := informers.NewSharedInformerFactory(client, 0)
+	f := NewFleet(clock.RealClock{})
+	require.NoError(t, f.Watch(factory))
+	factory.Start(t.Context().Done())
+	factory.WaitForCacheSync(t.Context().Done())
+	domain := func() string {
+		read := f.readNamed("n1")
+		if read == nil {
+			return "no node"
+		}
+		return fmt.Sprint(read.HasReport(), " ", f.isWhole(read.Domain))
+	}
+	eventually := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return domain() == want }, 10*time.Second, 10*time.Millisecond, "want %s", want)
+	}
+	eventually("true false")
+	require.NoError(t, client.CoreV1().Pods("default").Delete(t.Context(), "a", metav1.DeleteOptions{}))
+	eventually("true true")
+	require.NoError(t, client.CoreV1().Nodes().Delete(t.Context(), "n1", metav1.DeleteOptions{}))
+	eventually("no node")
+}
+
+func TestWhatIsReadIsReadOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	node := nodeWith(t, "n1", "h100")
+	info := infoOf(node)
+	first := w.fleet.offer(info)
+	assert.Same(t, first.Node, w.fleet.offer(info).Node)
+	info.AddPod(on(podWith("a", 1), "n1"))
+	second := w.fleet.offer(info)
+	assert.Same(t, first.Node, second.Node, "the node is the same")
+	assert.NotEqual(t, first.Taken, second.Taken, "its pods are not")
+	info.SetNode(node.DeepCopy())
+	assert.NotSame(t, first.Node, w.fleet.offer(info).Node)
+
+	a, b := node.DeepCopy(), node.DeepCopy()
+	w.fleet.setNode("n1", node)
+	readA, readB := w.fleet.readOf(a), w.fleet.readOf(b)
+	assert.Same(t, readA, w.fleet.readOf(a))
+	assert.Same(t, readB, w.fleet.readOf(b))
+	assert.Same(t, w.fleet.readNamed("n1"), w.fleet.readOf(node))
+	w.fleet.setNode("n1", nil)
+	assert.Nil(t, w.fleet.readNamed("n1"))
+	assert.Empty(t, w.fleet.offers, "what is gone is forgotten")
+}
+
+func BenchmarkFilterAndScore(b *testing.B) {
+	w := newWorld(b, nil)
+	for _, c := range []struct {
+		name string
+		pods int
+	}{{"an idle node", 0}, {"a node with 100 pods", 100}} {
+		var pods []*v1.Pod
+		for i := range c.pods {
+			pods = append(pods, on(podWith(fmt.Sprint("cpu-", i), 0), "n1"))
+		}
+		if c.pods > 0 {
+			pods = append(pods, on(podWith("a", 2), "n1", uuids(b, "h100", 0, 1)...))
+		}
+		info, ask := infoOf(nodeWith(b, "n1", "h100"), pods...), podWith("p", 2, gang.GPUMemoryKey, "40Gi", gang.GPUProductKey, "H100")
+		need, _ := NeedOf(ask, nil)
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if why, _ := w.fleet.Refusal(info, need); why != "" {
+					b.Fatal(why)
+				}
+				w.weights.score(w.fleet.merits(info, need))
+			}
+		})
+	}
+}

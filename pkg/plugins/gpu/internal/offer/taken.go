@@ -1,0 +1,90 @@
+package offer
+
+import (
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// Taken is what a node's pods hold of its GPUs.
+type Taken struct {
+	// Count is how many they asked for.
+	Count int
+
+	held    set // GPUs of the report that a pod shows it holds
+	foreign int // devices that pods show and the report does not know
+	sick    int // of both, those that the device plugin takes for unhealthy
+	// GPUs of pods that do not show which they hold: of pods that run, and of those that do not yet.
+	hiddenRunning, hiddenNew int
+}
+
+// hidden counts the GPUs of pods that do not show which.
+func (t *Taken) hidden() int { return t.hiddenRunning + t.hiddenNew }
+
+// TakenBy returns what pods hold of a node's GPUs.
+func (n *Node) TakenBy(pods []fwk.PodInfo) Taken {
+	var t Taken
+	for _, info := range pods {
+		asked := int(info.CalculateResource().Resource.GetScalarResources()[GPU])
+		if asked == 0 {
+			continue
+		}
+		t.Count += asked
+		pod := info.GetPod()
+		shown := 0
+		EachHeld(pod, func(uuid string, health v1.ResourceHealthStatus) {
+			shown++
+			at, isKnown := n.position(uuid)
+			if isKnown {
+				t.held |= 1 << at
+			} else {
+				t.foreign++
+			}
+			isBad := isKnown && n.report.bad.has(at) // of which the plugin may know before the status says so
+			if health == v1.ResourceHealthStatusUnhealthy || health != v1.ResourceHealthStatusHealthy && isBad {
+				t.sick++
+			}
+		})
+		if hidden := max(0, asked-shown); pod.Status.Phase == v1.PodRunning {
+			t.hiddenRunning += hidden
+		} else {
+			t.hiddenNew += hidden
+		}
+	}
+	return t
+}
+
+func (n *Node) position(uuid string) (int, bool) {
+	if n.report == nil {
+		return 0, false
+	}
+	at, ok := n.report.at[uuid]
+	return at, ok
+}
+
+// maxHeld bounds what is read of one pod's status, which is input from its node.
+const maxHeld = 64
+
+// EachHeld calls for each GPU that a pod shows it holds, once: containers that run one after the other have the same ones.
+func EachHeld(pod *v1.Pod, do func(uuid string, health v1.ResourceHealthStatus)) {
+	var seen [maxHeld]string
+	n := 0
+	for _, statuses := range [...][]v1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range statuses {
+			for _, resource := range statuses[i].AllocatedResourcesStatus {
+				if resource.Name != GPU {
+					continue
+				}
+				for _, r := range resource.Resources {
+					if n == maxHeld || slices.Contains(seen[:n], string(r.ResourceID)) {
+						continue
+					}
+					seen[n] = string(r.ResourceID)
+					n++
+					do(string(r.ResourceID), r.Health)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package gpu
+
+import (
+	v1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	resourcehelper "k8s.io/component-helpers/resource"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/offer"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/wish"
+)
+
+// Wish is what a pod wishes of its GPUs, Need that and how many it wants: see [WishOf] and [NeedOf]. Both compare with ==, and two
+// pods with equal Needs get the same answers from this plugin.
+type (
+	Wish = wish.Wish
+	Need = offer.Need
+)
+
+// WishOf returns what a pod and its PodGroup, nil if it has none, wish in annotations. complaint is the one sentence about a
+// wrong value.
+func WishOf(pod *v1.Pod, group *schedulingv1beta1.PodGroup) (w Wish, complaint string) {
+	if group == nil {
+		return wish.Of(pod.Annotations, nil)
+	}
+	return wish.Of(pod.Annotations, group.Annotations)
+}
+
+// NeedOf returns what a pod needs. Annotations are not looked at if it asks for no whole GPUs: a launcher may be in a PodGroup
+// whose workers have wishes.
+func NeedOf(pod *v1.Pod, group *schedulingv1beta1.PodGroup) (need Need, complaint string) {
+	need = countOf(pod)
+	if need.IsZero() {
+		return Need{}, ""
+	}
+	need.Wish, complaint = WishOf(pod, group)
+	return need, complaint
+}
+
+// countOf counts the GPUs of a pod's containers. What an init container had the containers after it get again, as far as they
+// want as many.
+func countOf(pod *v1.Pod) Need {
+	var need Need
+	first := 0 // GPUs of the init container with the most
+	for i := range pod.Spec.Containers {
+		n := gpusOf(&pod.Spec.Containers[i])
+		need.Largest, need.Sets = max(need.Largest, n), need.Sets+min(1, n)
+	}
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		n := gpusOf(c)
+		if c.RestartPolicy == nil || *c.RestartPolicy != v1.ContainerRestartPolicyAlways {
+			first = max(first, n)
+			continue
+		}
+		need.Largest, need.Sets = max(need.Largest, n), need.Sets+min(1, n)
+	}
+	if first > 0 && first != need.Largest {
+		need.Sets++
+	}
+	if need.Largest = max(need.Largest, first); need.Largest == 0 {
+		return Need{}
+	}
+	total := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})[offer.GPU]
+	need.Count = int(total.Value())
+	return need
+}
+
+func gpusOf(c *v1.Container) int {
+	q := c.Resources.Requests[offer.GPU] // which the API server makes of limits
+	return int(q.Value())
+}
