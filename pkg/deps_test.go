@@ -43,7 +43,7 @@ pkg/gang/feed                   [api]
 pkg/gang/ledger                 [api]       pkg/gang pkg/gang/feed
 pkg/gang/scribe                 [api]       pkg/gang pkg/gang/ledger
 pkg/plugins/gang/internal/cluster [scheduler] pkg/fabric pkg/gang/volcano/hypernode pkg/placement
-pkg/plugins/gang                [scheduler] pkg/explain pkg/fabric pkg/gang pkg/gang/ledger pkg/gang/volcano/hypernode pkg/placement pkg/plugins/gang/internal/cluster
+pkg/plugins/gang                [scheduler] pkg/explain pkg/fabric pkg/gang pkg/gang/ledger pkg/gang/volcano/hypernode pkg/placement pkg/plugins/gang/internal/cluster pkg/plugins/gpu
 pkg/plugins/gpu/internal/wish   [api]       pkg/gang pkg/gpu pkg/gpu/links
 pkg/plugins/gpu/internal/pulse  [api]
 pkg/plugins/gpu/internal/offer  [scheduler] pkg/gang pkg/gpu pkg/gpu/links pkg/plugins/gpu/internal/wish

@@ -10,6 +10,8 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/clock"
+
+	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 const (
@@ -46,9 +48,17 @@ func (w *waker) hasRoom() {
 	}
 }
 
-// watch listens for what makes room: a pod that gives its node back, a node that comes or changes in what matters.
+// watch listens for what makes room: a pod that gives its node back or shows which of its GPUs it took, a node that comes or
+// changes in what matters.
 func (w *waker) watch(factory informers.SharedInformerFactory) error {
 	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(before, after any) {
+			a, isPod := before.(*v1.Pod)
+			b, isPodToo := after.(*v1.Pod)
+			if isPod && isPodToo && gpuplugin.ShowsOthers(a, b) {
+				w.hasRoom()
+			}
+		},
 		// The core's pods are those that are not over: one that ends is deleted for it.
 		DeleteFunc: func(object any) {
 			if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {

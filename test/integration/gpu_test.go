@@ -98,6 +98,9 @@ func TestAGPUThatARunningPodHoldsClosesNoNode(t *testing.T) {
 	w.report(h100s(t, lost))
 	w.create(w.pod(podSpec{name: "waiter", gpus: 1}))
 	w.waitSaying("waiter", unhealthyNode)
+	w.podGroup(volcano.groups, "gang", volcano.minimum(2))
+	w.members(volcano, "gang", 0, 2, 1)
+	w.waitSaying("gang-0", "unhealthy GPU that a new pod could get")
 
 	r, err := gpureport.Parse([]byte(h100s(t)))
 	require.NoError(t, err)
@@ -105,6 +108,7 @@ func TestAGPUThatARunningPodHoldsClosesNoNode(t *testing.T) {
 	_, err = w.Client.CoreV1().Pods(w.ns).Patch(t.Context(), "holder", types.StrategicMergePatchType, shown, metav1.PatchOptions{}, "status")
 	require.NoError(t, err)
 	w.waitRunning("waiter", 1)
+	w.waitRunning("gang", 2)
 }
 
 func TestWishesAboutGPUs(t *testing.T) {
@@ -137,7 +141,7 @@ func TestWishesAboutGPUs(t *testing.T) {
 		g.SetAnnotations(map[string]string{gang.GPUMemoryKey: "lots"})
 	})
 	w.members(volcano, "gang", 0, 2, 1)
-	w.waitSaying("gang-0", `annotation phalanx.dev/gpu-memory of its PodGroup is "lots": it must be a quantity from 1Mi to 16Ti, as in "40Gi"`)
+	w.waitSentence("gang-0", `GangInvalid: annotation phalanx.dev/gpu-memory of its PodGroup is "lots": it must be a quantity from 1Mi to 16Ti, as in "40Gi"`)
 }
 
 func TestABadReportIsToldOnItsNode(t *testing.T) {

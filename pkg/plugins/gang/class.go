@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 // class is a set of members that ask for the same and may go to the same nodes.
@@ -98,8 +100,7 @@ func boolToInt(b bool) int {
 	return 0
 }
 
-// isAlike is true for pods whose specs are equal in all that decides on which nodes they fit, but for their volumes: see
-// sameClaims.
+// isAlike is true for pods that are equal in all that decides on which nodes they fit, but for their volumes: see sameClaims.
 func isAlike(a, b *v1.Pod) bool {
 	return a.Spec.NodeName == b.Spec.NodeName &&
 		sameOrDeepEqual(a.Spec.Priority, b.Spec.Priority) && // decides for which nominated pods there must be room, too
@@ -111,7 +112,8 @@ func isAlike(a, b *v1.Pod) bool {
 		sameOrDeepEqual(a.Spec.Affinity, b.Spec.Affinity) &&
 		equality.Semantic.DeepEqual(a.Spec.Tolerations, b.Spec.Tolerations) &&
 		sameList(a.Spec.TopologySpreadConstraints, b.Spec.TopologySpreadConstraints) &&
-		sameList(a.Spec.ResourceClaims, b.Spec.ResourceClaims)
+		sameList(a.Spec.ResourceClaims, b.Spec.ResourceClaims) &&
+		gpu.SaySame(a, b)
 }
 
 // sameContainer is written out where reflection would take most of the time of a large gang's try.
@@ -147,10 +149,10 @@ func sameOrDeepEqual[T any](a, b *T) bool {
 
 // dependsOnSiblings is true for members that the framework's filters judge by where their siblings stand, or by what each has
 // for itself, in a way that the solver cannot count. What keeps members off each other's nodes it can: see takeShares.
-func dependsOnSiblings(classes []class) bool {
+func dependsOnSiblings(classes []class, group *schedulingv1beta1.PodGroup) bool {
 	return slices.ContainsFunc(classes, func(c class) bool {
 		pod := c.pod()
-		return len(pod.Spec.ResourceClaims) > 0 || len(spreads(pod)) > 0 ||
+		return gpu.DependsOnNeighbours(pod, group) || len(pod.Spec.ResourceClaims) > 0 || len(spreads(pod)) > 0 ||
 			slices.ContainsFunc(attractions(pod), func(term fwk.AffinityTerm) bool { return meansAny(term.Selector, classes) }) ||
 			slices.ContainsFunc(c.members, func(member *v1.Pod) bool { return !sameClaims(member, pod) })
 	})

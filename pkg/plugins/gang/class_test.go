@@ -61,6 +61,8 @@ func TestMembersAreAlikeIfNothingAboutTheirNodesDiffers(t *testing.T) {
 		"a request written differently":     {func(p *v1.Pod) { p.Spec.Overhead = list("cpu", "0.1") }, true},
 		"another container port":            {func(p *v1.Pod) { p.Spec.Containers[0].Ports[0].ContainerPort = 81 }, true},
 		"another node":                      {func(p *v1.Pod) { p.Spec.NodeName = "n1" }, false},
+		"another wish about GPUs":           {func(p *v1.Pod) { p.Annotations = map[string]string{"phalanx.dev/gpu-memory": "40Gi"} }, false},
+		"another annotation":                {func(p *v1.Pod) { p.Annotations = map[string]string{"example.com/x": "y"} }, true},
 		"another priority":                  {func(p *v1.Pod) { p.Spec.Priority = ptr.To[int32](6) }, false},
 		"no priority":                       {func(p *v1.Pod) { p.Spec.Priority = nil }, false},
 		"another request":                   {func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = gpus("3") }, false},
@@ -151,9 +153,9 @@ func apartFrom(label, value string) func(*v1.Pod) {
 
 func TestAMemberMayMeanAnotherClass(t *testing.T) {
 	pods := append(podsWith(1, gpus("8"), beside("role", "ps")), podsWith(2, gpus("1"))...)
-	require.False(t, dependsOnSiblings(classesOf(pods, noRole)))
+	require.False(t, dependsOnSiblings(classesOf(pods, noRole), nil))
 	pods[2].Labels = map[string]string{"role": "ps"}
-	require.True(t, dependsOnSiblings(classesOf(pods, noRole)))
+	require.True(t, dependsOnSiblings(classesOf(pods, noRole), nil))
 }
 
 func TestMembersDependOnEachOther(t *testing.T) {
@@ -192,11 +194,11 @@ func TestMembersDependOnEachOther(t *testing.T) {
 		"a claim made for a pod":          {mounting(v1.VolumeSource{Ephemeral: &v1.EphemeralVolumeSource{}}), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, c.want, dependsOnSiblings(classesOf(podsWith(3, gpus("1"), c.change), noRole)))
+			require.Equal(t, c.want, dependsOnSiblings(classesOf(podsWith(3, gpus("1"), c.change), noRole), nil))
 			if c.want { // one that differs from all others is enough
 				pods := podsWith(3, gpus("1"))
 				c.change(pods[2])
-				require.True(t, dependsOnSiblings(classesOf(pods, noRole)))
+				require.True(t, dependsOnSiblings(classesOf(pods, noRole), nil))
 			}
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 // plan plans a gang: it fills in the try's plan or says in refused why there is none, and returns where the framework is to
@@ -34,6 +35,12 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 			t.classes = classesOf(info.GetUnscheduledPods(), g.roleIn(t), t.foes...)
 		}
 	}
+	for _, class := range t.classes {
+		if _, complaint := gpu.NeedOf(class.pod(), info.GetPodGroup()); complaint != "" {
+			t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: complaint}
+			return nil
+		}
+	}
 	if len(standing) == 0 && !t.demand.HasSucceeded { // what a gang needs to start it need not find again for a late member
 		if t.refused = shortOfMinResources(t.demand.Group.MinResources, c, nodes); t.refused != (gang.Waiting{}) {
 			return nil
@@ -48,7 +55,7 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 	if parts != nil { // slices are parts then, or wished for by them
 		wish.SliceSize, wish.Slice = 0, gang.Level{}
 	}
-	isSearched := g.unsure[t.key] || dependsOnSiblings(t.classes) || !t.share(parts, nodes)
+	isSearched := g.unsure[t.key] || dependsOnSiblings(t.classes, info.GetPodGroup()) || !t.share(parts, nodes)
 	p := newProblem(klog.FromContext(ctx), c, t.classes, t.need, t.perRole)
 	if complaint := p.wish(wish); complaint != "" {
 		t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: complaint}

@@ -36,6 +36,20 @@ func NeedOf(pod *v1.Pod, group *schedulingv1beta1.PodGroup) (need Need, complain
 	return need, complaint
 }
 
+// SaySame is true for pods whose own annotations say the same about GPUs: if they ask for as many, and are of one PodGroup, their
+// Needs are equal.
+func SaySame(a, b *v1.Pod) bool { return wish.SaySame(a.Annotations, b.Annotations) }
+
+// DependsOnNeighbours is true for a pod that is placed by which GPUs of its node are free, and not only by how many: pods that
+// were placed on the node a moment ago do not show yet which they got, and change the answer.
+func DependsOnNeighbours(pod *v1.Pod, group *schedulingv1beta1.PodGroup) bool {
+	need, _ := NeedOf(pod, group)
+	return need.Link.IsRequired && need.Largest > 1
+}
+
+// ShowsOthers is true for a pod that shows other GPUs after a change than before it: whom its node turned away may fit there now.
+func ShowsOthers(before, after *v1.Pod) bool { return offer.ShowsOthers(before, after) }
+
 // countOf counts the GPUs of a pod's containers. What an init container had the containers after it get again, as far as they
 // want as many.
 func countOf(pod *v1.Pod) Need {

@@ -260,6 +260,8 @@ func TestWhatPodsHold(t *testing.T) {
 	var shown []string
 	EachHeld(twice, func(uuid string, _ v1.ResourceHealthStatus) { shown = append(shown, uuid) })
 	assert.Equal(t, []string{r.GPUs[4].UUID}, shown, "once, and nothing of MIG")
+	assert.False(t, ShowsOthers(pod{gpus: 1, shows: []int{4}}.object("p", r), twice))
+	assert.True(t, ShowsOthers(pod{gpus: 1}.object("p", r), twice))
 }
 
 func TestLinksOfMoreGPUsThanAreForetold(t *testing.T) {

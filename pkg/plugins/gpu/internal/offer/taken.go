@@ -1,6 +1,7 @@
 package offer
 
 import (
+	"maps"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
@@ -87,4 +88,18 @@ func EachHeld(pod *v1.Pod, do func(uuid string, health v1.ResourceHealthStatus))
 			}
 		}
 	}
+}
+
+// ShowsOthers is true for a pod that shows other GPUs after a change than before it.
+func ShowsOthers(before, after *v1.Pod) bool {
+	var shown [2]map[string]bool
+	for i, pod := range []*v1.Pod{before, after} {
+		EachHeld(pod, func(uuid string, _ v1.ResourceHealthStatus) {
+			if shown[i] == nil {
+				shown[i] = map[string]bool{}
+			}
+			shown[i][uuid] = true
+		})
+	}
+	return !maps.Equal(shown[0], shown[1])
 }

@@ -65,6 +65,18 @@ func Of(pod, group map[string]string) (w Wish, complaint string) {
 	return w, ""
 }
 
+// keys are the annotations that are read.
+var keys = []string{gang.GPUMemoryKey, gang.GPUProductKey, gang.GPUCapabilityKey, gang.GPULinkKey}
+
+// SaySame is true for annotations that say the same here, letter by letter.
+func SaySame(a, b map[string]string) bool {
+	return !slices.ContainsFunc(keys, func(key string) bool {
+		x, isInA := a[key]
+		y, isInB := b[key]
+		return x != y || isInA != isInB
+	})
+}
+
 // reading reads annotations and keeps the first complaint.
 type reading struct {
 	pod, group map[string]string
