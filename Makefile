@@ -10,13 +10,14 @@ LDFLAGS    := -s -w \
 	-X github.com/phalanx-scheduler/phalanx/pkg/scheduler.version=$(VERSION) \
 	-X $(STAMP).gitVersion=$(KUBERNETES) -X $(STAMP).gitMajor=1 -X $(STAMP).gitMinor=37 -X $(STAMP).gitTreeState=clean
 
-# The reporter talks to the GPU driver through cgo. Without a C compiler it is built all the same, and says that it cannot. The
-# driver's library is looked for at run time, function by function: hence lazy.
-HAS_CC           := command -v "$$(go env CC | cut -d' ' -f1)" >/dev/null
-REPORTER_LDFLAGS := -s -w -X github.com/phalanx-scheduler/phalanx/pkg/reporter/command.version=$(VERSION) -extldflags=-Wl,-z,lazy
+REPORTER_LDFLAGS := -s -w -X github.com/phalanx-scheduler/phalanx/pkg/reporter/command.version=$(VERSION)
 
+# The reporter talks to the GPU driver through cgo. Without a C compiler it is built all the same, and says that it cannot. The
+# driver's library is looked for at run time, function by function: hence lazy, which is not the default of every compiler.
+HAS_CC := command -v "$$(go env CC | cut -d' ' -f1)" >/dev/null
 export CGO_ENABLED := 0
 export CGO_CFLAGS  := -O2 -g -Wno-deprecated-declarations
+export CGO_LDFLAGS := -O2 -g -Wl,-z,lazy
 
 .PHONY: help
 help: ## Show what there is

@@ -13,15 +13,17 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 )
 
-func TestAWrongArgumentOfThePluginEndsTheStartWithItsName(t *testing.T) {
+func TestAWrongArgumentOfAPluginEndsTheStartWithItsName(t *testing.T) {
 	t.Parallel()
 	program, err := cluster.BuildScheduler(t.Context())
 	require.NoError(t, err)
 	kubeconfig := adminKubeconfig(t, shared, "wrong-arguments")
-	for name, c := range map[string]struct{ args, want string }{
-		"an unknown field":        {"{scheduleTimeoutSecond: 60}", `unknown field "scheduleTimeoutSecond"`},
-		"a value out of range":    {"{scheduleTimeoutSeconds: 0}", "scheduleTimeoutSeconds: Invalid value: 0: must be at least 1"},
-		"a value of another kind": {`{scheduleTimeoutSeconds: "soon"}`, "scheduleTimeoutSeconds"},
+	for name, c := range map[string]struct{ plugin, args, want string }{
+		"an unknown field":         {"Gang", "{scheduleTimeoutSecond: 60}", `unknown field "scheduleTimeoutSecond"`},
+		"a value out of range":     {"Gang", "{scheduleTimeoutSeconds: 0}", "scheduleTimeoutSeconds: Invalid value: 0: must be at least 1"},
+		"a value of another kind":  {"Gang", `{scheduleTimeoutSeconds: "soon"}`, "scheduleTimeoutSeconds"},
+		"an unknown weight":        {"GPU", "{weights: {tightness: 1}}", `unknown field "weights.tightness"`},
+		"a weight that is no good": {"GPU", "{weights: {fit: -1}}", "weights.fit: Invalid value: -1: must be from 0 to 100"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -34,9 +36,9 @@ leaderElection: {leaderElect: false}
 profiles:
 - schedulerName: wrong
   pluginConfig:
-  - name: Gang
+  - name: %s
     args: %s
-`, kubeconfig, c.args), 0o600))
+`, kubeconfig, c.plugin, c.args), 0o600))
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			out, err := exec.CommandContext(ctx, program, "--config="+file, "--secure-port=0").CombinedOutput()
@@ -45,7 +47,7 @@ profiles:
 			require.ErrorAs(t, err, &exit, "%s", out)
 			require.Equal(t, 1, exit.ExitCode())
 			require.Contains(t, string(out), c.want)
-			require.Contains(t, string(out), "Gang")
+			require.Contains(t, string(out), c.plugin)
 		})
 	}
 }
