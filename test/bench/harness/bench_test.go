@@ -21,8 +21,10 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	perf "k8s.io/kubernetes/test/integration/scheduler_perf"
 	"k8s.io/kubernetes/test/utils/client-go/ktesting"
+	"k8s.io/utils/clock"
 
 	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
+	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 // patience is for upstream's topology-aware scheduling, which takes longest.
@@ -38,8 +40,10 @@ func TestMain(m *testing.M) {
 
 func prepare() error {
 	for _, s := range []*runtime.Scheme{scheme.Scheme, configconversion.GetPluginArgConversionScheme()} {
-		if err := gangplugin.AddToScheme(s); err != nil {
-			return err
+		for _, add := range []func(*runtime.Scheme) error{gangplugin.AddToScheme, gpuplugin.AddToScheme} {
+			if err := add(s); err != nil {
+				return err
+			}
 		}
 	}
 	return perf.InitTests()
@@ -50,6 +54,7 @@ func BenchmarkPerfScheduling(b *testing.B) {
 	perf.RunBenchmarkPerfScheduling(b, "workloads.yaml", "bench", frameworkruntime.Registry{
 		gangplugin.Name:     ours.gang,
 		gangplugin.SortName: ours.sort,
+		gpuplugin.Name:      gpuplugin.Factory(gpuplugin.NewFleet(clock.RealClock{})),
 		roundRobinName:      newRoundRobin,
 	},
 		perf.WithPodsSchedulingTimeout(patience),
