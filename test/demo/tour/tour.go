@@ -39,7 +39,8 @@ type Tour struct {
 // act is one claim, and how it is shown.
 type act struct {
 	title, text string
-	file        string // its manifest, "" for none
+	file        string                             // its manifest, "" for none
+	prepare     func(*Tour, context.Context) error // what happens before it is applied, nil for nothing
 	play        func(*Tour, context.Context, []gang) error
 }
 
@@ -94,6 +95,14 @@ func (t *Tour) acts() []act {
 			file:  "7-too-wide.yaml",
 			play:  (*Tour).neverFits,
 		},
+		{
+			title: "A GPU that fails and recovers",
+			text: "Hosts may report what their GPUs are: health, free memory, links. Of these 8 one has lost a GPU, which Kubernetes " +
+				"counts all the same. A gang that needs all 8 hosts waits instead of failing there, and starts when the GPU is back.",
+			file:    "8-failed-gpu.yaml",
+			prepare: (*Tour).fail,
+			play:    (*Tour).recovers,
+		},
 	}
 }
 
@@ -137,6 +146,11 @@ func (t *Tour) show(ctx context.Context, number int, a act) error {
 	t.Screen.Print(screen.Text(""))
 	if err := t.pause(ctx, readingTime); err != nil {
 		return err
+	}
+	if a.prepare != nil {
+		if err := a.prepare(t, ctx); err != nil {
+			return err
+		}
 	}
 	for _, g := range gangs {
 		t.Observer.Expect(g.key, g.members, g.gpus)

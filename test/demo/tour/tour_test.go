@@ -25,11 +25,12 @@ func TestTheActsHaveTheGangsThatTheySpeakOf(t *testing.T) {
 		"5-never.yaml":        {{key("volcano", "giant"), manifest.Volcano, 4, 64, "giant"}},
 		"6-one-leaf.yaml":     {{key("volcano", "near"), manifest.Volcano, 8, 64, "near"}},
 		"7-too-wide.yaml":     {{key("volcano", "wide"), manifest.Volcano, 9, 72, "wide"}},
+		"8-failed-gpu.yaml":   {{key("volcano", "patient"), manifest.Volcano, 8, 64, "patient"}},
 	}
 	for _, hasNative := range []bool{true, false} {
 		tour := Tour{HasNative: hasNative}
 		acts := tour.acts()
-		require.Len(t, acts, 7)
+		require.Len(t, acts, 8)
 		for _, a := range acts {
 			if a.file == "" {
 				require.False(t, hasNative)
