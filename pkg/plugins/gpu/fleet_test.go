@@ -32,6 +32,12 @@ func (r *told) AnnotatedEventf(regarding, related runtime.Object, _ map[string]s
 	r.Eventf(regarding, related, kind, reason, action, note, args...)
 }
 
+// pass lets time pass in a bubble of synctest, and everybody do what is due.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func TestABadReportIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, recorder := NewFleet(clock.RealClock{}), &told{}
@@ -45,20 +51,20 @@ func TestABadReportIsToldOnce(t *testing.T) {
 		require.Equal(t, []string{lie}, recorder.events)
 
 		f.setNode("n1", liar.DeepCopy()) // a heartbeat
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Len(t, recorder.events, 1, "nothing has changed")
 
 		broken := liar.DeepCopy()
 		broken.Annotations[gang.GPUReportKey] = "{}"
 		f.setNode("n1", broken)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Equal(t, []string{"Warning Node/n1 GPUReportInvalid: annotation phalanx.dev/gpu-report: GPU report: version is 0: it must be 1"}, recorder.events[1:])
 
 		f.setNode("n1", nodeWith(t, "n1", "h100"))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Len(t, recorder.events, 2, "it was mended")
 		f.setNode("n1", liar)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Equal(t, []string{lie}, recorder.events[2:], "and broken again")
 	})
 }
@@ -88,7 +94,7 @@ func TestAReporterDies(t *testing.T) {
 			for i := from; i < 10; i++ {
 				require.NoError(t, w.fleet.Leases().Update(lease(nodeName(i), version)))
 			}
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		lost, healthy := infoOf(nodes["n0"]), infoOf(nodes["n1"])
 		ask := podWith("p", 1)
@@ -110,7 +116,7 @@ func TestAReporterDies(t *testing.T) {
 		require.Equal(t, []string{"n0", "n0"}, woken)
 
 		for range 5 { // nobody speaks
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		require.Equal(t, unhealthyNode, w.filter(t, ask, lost), "where all are silent it is not the reporters who are dead")
 		require.Equal(t, fresh, w.score(t, ask, healthy))
