@@ -35,21 +35,56 @@ const (
 	maxMoves = 256
 )
 
-// planParts plans a gang part by part, each as the solver does with a whole gang, all inside one domain of the gang's own
-// level: the largest members first, since small ones find a place in what is left. Where a part finds no place, those before
-// it are moved, each to the other domains of its level. What that may miss are gangs whose parts fit only if one of them stands
-// otherwise inside its domain than it would alone, or after more moves than are made: TestWhatPartsMiss. Small ones are searched
-// for places member by member after that: see [Gang.searched].
-func (g *Gang) planParts(ctx context.Context, t *try, p *problem, parts []part) []*fwk.Placement {
+// planParts plans a gang part by part. A small gang that finds no place that way is searched for places member by member.
+func (g *Gang) planParts(ctx context.Context, state fwk.PodGroupCycleState, t *try, p *problem, parts []part, standing []*v1.Pod) []*fwk.Placement {
 	if t.refused = needOfParts(t, parts); t.refused != (gang.Waiting{}) {
 		return nil
 	}
-	if !g.canFit(t, p) { // whatever the parts wish
+	asked := fingerprintOf(p, parts)
+	if t.refused = g.refusals.of(t.key, asked); t.refused != (gang.Waiting{}) {
 		return nil
+	}
+	placements, isFinal := g.arrange(ctx, t, p, parts)
+	members := 0
+	for i := range parts {
+		members += len(parts[i].pods)
+	}
+	if why := t.refused; isAboutRoom(why) && members <= maxSearched {
+		if placements = g.searched(ctx, state, t, p, parts, standing); placements == nil {
+			t.refused = why // which says more
+		}
+	}
+	if isFinal && t.refused != (gang.Waiting{}) {
+		g.refusals.remember(t.key, asked, t.refused)
+	}
+	return placements
+}
+
+// maxSearched bounds the members of a gang that are searched for places one by one where parts planned one after the other
+// found none.
+const maxSearched = 64
+
+// isAboutRoom is true for refusals that another way to place the members might spare.
+func isAboutRoom(why gang.Waiting) bool {
+	switch why.Reason {
+	case gang.InsufficientGPUs, gang.InsufficientResources, gang.Fragmented, gang.TopologyTooNarrow, gang.NodesRejected:
+		return true
+	}
+	return false
+}
+
+// arrange plans a gang part by part, each as the solver does with a whole gang, all inside one domain of the gang's own
+// level: the largest members first, since small ones find a place in what is left. Where a part finds no place, those before
+// it are moved, each to the other domains of its level. What that may miss are gangs whose parts fit only if one of them stands
+// otherwise inside its domain than it would alone, or after more moves than are made: TestWhatPartsMiss. isFinal is true if the
+// framework's filters, which may change their minds for reasons of their own, had no part in a refusal.
+func (g *Gang) arrange(ctx context.Context, t *try, p *problem, parts []part) (_ []*fwk.Placement, isFinal bool) {
+	if !g.canFit(t, p) { // whatever the parts wish
+		return nil, true
 	}
 	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(b.largest(), a.largest()) })
 	last := gang.Waiting{Reason: gang.TopologyTooNarrow, Sentence: "no domain holds all sub-groups together"}
-	moves := maxMoves
+	moves, isOwn := maxMoves, false
 	defer p.cluster.Release()
 	for _, d := range g.solver.Candidates(p.cluster.Fabric(), p.Problem) {
 		if d.Depth != p.Required {
@@ -58,11 +93,11 @@ func (g *Gang) planParts(ctx context.Context, t *try, p *problem, parts []part) 
 		for i := range min(len(parts), maxOrders) {
 			a := arrangement{
 				gang: g, t: t, cluster: p.cluster, parts: slices.Concat(parts[i:], parts[:i]),
-				inside: placement.Inside{Depth: d.Depth, Domain: d.Domain}, moves: &moves,
+				inside: placement.Inside{Depth: d.Depth, Domain: d.Domain}, moves: &moves, isOwn: &isOwn,
 			}
 			why := a.place(ctx, 0)
 			if why == (gang.Waiting{}) {
-				return a.pinned(p.domainName(d.Depth, d.Domain))
+				return a.pinned(p.domainName(d.Depth, d.Domain)), false
 			}
 			if i == 0 {
 				last = why // in the domain with the most room, which comes last
@@ -70,7 +105,24 @@ func (g *Gang) planParts(ctx context.Context, t *try, p *problem, parts []part) 
 		}
 	}
 	t.refused = last
-	return nil
+	return nil, !isOwn
+}
+
+// fingerprintOf is the same for the same parts with the same wishes, as [problem.fingerprint] is for the whole.
+func fingerprintOf(whole *problem, parts []part) string {
+	var b strings.Builder
+	b.WriteString(whole.fingerprint())
+	for i := range parts {
+		p := &parts[i]
+		fmt.Fprintf(&b, " %d %q %+v %d", p.rule, p.name, p.wish, p.need)
+		for _, c := range p.classes {
+			fmt.Fprintf(&b, " %v %v", requestOf(whole.cluster, &c), len(c.members))
+		}
+		for _, pod := range p.standing {
+			fmt.Fprintf(&b, " %s", pod.Spec.NodeName)
+		}
+	}
+	return b.String()
 }
 
 // arrangement is the parts of a gang in one domain, as far as they have found a place there.
@@ -80,7 +132,8 @@ type arrangement struct {
 	cluster *cluster.Cluster
 	parts   []part
 	inside  placement.Inside
-	moves   *int // left
+	moves   *int  // left
+	isOwn   *bool // filters had a part in what was refused: see [Gang.planWhole]
 	placed  int
 	chosen  []arranged
 }
@@ -105,6 +158,7 @@ func (a *arrangement) place(ctx context.Context, i int) gang.Waiting {
 		return why
 	}
 	solution, why := a.gang.solve(ctx, p)
+	*a.isOwn = *a.isOwn || slices.Contains(p.isOwn, true)
 	if why != (gang.Waiting{}) {
 		if part.need == 0 {
 			return a.place(ctx, i+1)
@@ -127,6 +181,7 @@ func (a *arrangement) place(ctx context.Context, i int) gang.Waiting {
 		moved, _ := a.problem(ctx, part)
 		moved.Inside = placement.Inside{Depth: d.Depth, Domain: d.Domain}
 		solution, refused := a.gang.solve(ctx, moved)
+		*a.isOwn = *a.isOwn || slices.Contains(moved.isOwn, true)
 		if refused == (gang.Waiting{}) && a.with(ctx, i, moved, solution) == (gang.Waiting{}) {
 			return gang.Waiting{}
 		}

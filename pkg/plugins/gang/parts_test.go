@@ -72,7 +72,9 @@ func planned(t *testing.T, d ledger.Demand, nodes []fwk.NodeInfo, pods, standing
 	wish.SliceSize, wish.Slice = 0, gang.Level{}
 	require.Empty(t, whole.wish(wish))
 	whole.standBeside(standing)
-	g.planParts(t.Context(), try, whole, parts)
+	if try.refused = needOfParts(try, parts); try.refused == (gang.Waiting{}) {
+		g.arrange(t.Context(), try, whole, parts)
+	}
 	require.Equal(t, before, c.Fabric().Slots(c.Request(gpus("1"))), "what was reserved is given back")
 	if try.refused != (gang.Waiting{}) {
 		return nil, try.refused.String()

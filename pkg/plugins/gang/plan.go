@@ -69,28 +69,9 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 	case isSearched:
 		return g.searched(ctx, state, t, p, parts, standing)
 	case parts != nil:
-		placements := g.planParts(ctx, t, p, parts)
-		if why := t.refused; isAboutRoom(why) && len(info.GetUnscheduledPods()) <= maxSearched {
-			if placements = g.searched(ctx, state, t, p, parts, standing); placements == nil {
-				t.refused = why // which says more
-			}
-		}
-		return placements
+		return g.planParts(ctx, state, t, p, parts, standing)
 	}
 	return g.planWhole(ctx, t, p)
-}
-
-// maxSearched bounds the members of a gang that are searched for places one by one where parts planned one after the other
-// found none.
-const maxSearched = 64
-
-// isAboutRoom is true for refusals that another way to place the members might spare.
-func isAboutRoom(why gang.Waiting) bool {
-	switch why.Reason {
-	case gang.InsufficientGPUs, gang.InsufficientResources, gang.Fragmented, gang.TopologyTooNarrow, gang.NodesRejected:
-		return true
-	}
-	return false
 }
 
 // planWhole plans a gang whose members have no wishes but those of the whole.

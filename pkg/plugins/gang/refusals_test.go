@@ -1,10 +1,13 @@
 package gang
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -28,6 +31,32 @@ func TestARefusalIsRepeatedWhileNothingCouldHelp(t *testing.T) {
 
 	r.remember(key, asking(2, nodes), why)
 	require.Zero(t, r.of(key, asking(2, gpuNodes(8, 8))), "there are other nodes")
+}
+
+func TestSubGroupsThatWereRefusedAreNotPlannedAgain(t *testing.T) {
+	nodes, c := racksOf(map[string]int{"b1/r1": 2, "b1/r2": 2}), cluster.New(blocksAndRacks)
+	c.Update(nodes)
+	d := ofRoles(inOne("rack"), "a", "b")
+	pods := slices.Concat(roleMembers("a", maxSearched, "1"), roleMembers("b", 3, "8"))
+	g := &Gang{account: roleByLabel{}}
+	plan := func() *try {
+		t := &try{demand: d, need: len(pods), classes: classesOf(pods, noRole)}
+		g.planParts(context.Background(), nil, t, newProblem(klog.Background(), c, t.classes, t.need, nil), g.partsOf(t, pods, nil), nil)
+		return t
+	}
+	first := plan()
+	require.NotZero(t, first.refused)
+	repeated := func() float64 {
+		value, err := testutil.GetCounterMetricValue(refusalsRepeated)
+		require.NoError(t, err)
+		return value
+	}
+	count := repeated()
+	require.Equal(t, first.refused, plan().refused)
+	require.Equal(t, count+1, repeated())
+	d.SubGroups[1].Wish = gang.Wish{}
+	plan()
+	require.Equal(t, count+1, repeated(), "it wishes for something else")
 }
 
 func TestTheMemoryOfRefusalsIsBounded(t *testing.T) {
