@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -25,8 +26,8 @@ import (
 //	next member ─┴► filters ─► assume, reserve ─► next member ─► … ─► no node left
 //	                                                            └──► enough: the plan
 //
-// It is exhaustive, but for two bounds: maxLooks, and that members of one class are alike to their siblings. What it misses by the
-// first is shown by TestTheSearchGivesUp.
+// It is exhaustive, but for two bounds: maxLooks, and that members of one class are taken for alike, and so are nodes with the
+// same labels, taints, free resources and pods. What it misses by the first is shown by TestTheSearchGivesUp.
 
 // maxLooks bounds how often the filters look at a node for a member before the search gives up; the first way down of each
 // domain is free. Some hundred milliseconds.
@@ -68,14 +69,16 @@ type search struct {
 	// isOrdered is true if a member may find a place only after one of another row has.
 	isOrdered bool
 
-	looks  int // left
-	turns  int // how often the search went back
-	dead   map[string]bool
-	undo   []func() // by member that is placed
-	most   int      // members placed at once, ever
-	err    error
-	plan   plan
-	chosen []int // the plan's nodes
+	looks   int // left
+	turns   int // how often the search went back
+	dead    map[string]bool
+	alike   alike
+	assumed map[types.UID]bool // members that are placed
+	undo    []func()           // by member that is placed
+	most    int                // members placed at once, ever
+	err     error
+	plan    plan
+	chosen  []int // the plan's nodes
 }
 
 // searched plans a gang member by member, in the domains that the solver proposes, the narrowest and tightest first.
@@ -83,7 +86,7 @@ func (g *Gang) searched(ctx context.Context, state fwk.PodGroupCycleState, t *tr
 	if !g.canFit(t, p) {
 		return nil
 	}
-	s := &search{t: t, p: p, looks: maxLooks}
+	s := &search{t: t, p: p, looks: maxLooks, assumed: map[types.UID]bool{}, alike: alike{kinds: map[string]int{}, of: map[int]int{}}}
 	var canSimulate, canDraft bool
 	s.simulator, canSimulate = g.handle.(simulator)
 	s.draft, canDraft = g.handle.SnapshotSharedLister().(draft)
@@ -268,12 +271,14 @@ func (s *search) take(ctx context.Context, r *row, state *recorder, node int) bo
 		return false
 	}
 	s.p.cluster.Reserve(node, r.pool.request, 1)
+	s.assumed[pod.UID] = true
 	r.placed = append(r.placed, placed{node, state})
 	r.bond.where = append(r.bond.where, node)
 	s.undo = append(s.undo, func() {
 		r.placed = r.placed[:len(r.placed)-1]
 		r.bond.where = r.bond.where[:len(r.bond.where)-1]
 		s.p.cluster.Reserve(node, r.pool.request, -1)
+		delete(s.assumed, pod.UID)
 		release()
 	})
 	return true
@@ -299,18 +304,28 @@ func (s *search) write() {
 	}
 }
 
-// signature is the same for ways that lead to the same: alike members on the same nodes, whoever came first.
+// signature is the same for ways that lead to the same: as many members of each row on nodes that are alike, whoever came first.
 func (s *search) signature() string {
-	var b strings.Builder
-	for _, r := range s.rows {
-		nodes := make([]int, len(r.placed))
-		for i, at := range r.placed {
-			nodes[i] = at.node
+	on := map[int][]int{} // by node: members by row
+	for i, r := range s.rows {
+		for _, at := range r.placed {
+			if on[at.node] == nil {
+				on[at.node] = make([]int, len(s.rows))
+			}
+			on[at.node][i]++
 		}
-		slices.Sort(nodes)
-		fmt.Fprint(&b, r.isClosed, nodes)
 	}
-	return b.String()
+	parts := make([]string, 0, len(on)+len(s.rows))
+	for node, members := range on {
+		parts = append(parts, fmt.Sprint(s.looksOf(node), members))
+	}
+	for i, r := range s.rows {
+		if r.isClosed {
+			parts = append(parts, fmt.Sprint("closed ", i))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, " ")
 }
 
 // isEnough is true if all are placed that must be, and what must be whole is.

@@ -248,7 +248,8 @@ func TestMembersThatDependOnEachOtherFindPlaces(t *testing.T) {
 }
 
 // TestTheSearchGivesUp shows what the bound on the search misses: 14 members of two kinds that must all stand on one power feed,
-// of which the first has 12 nodes and the second 14. Which of the 12 are tried is of no consequence, but the search does not know.
+// of which the first has 12 nodes and the second 14. Which of the 12 are tried is of no consequence, but where each has a label of
+// its own the search does not know.
 func TestTheSearchGivesUp(t *testing.T) {
 	one := func(n int) []int {
 		nodes := make([]int, n)
@@ -262,13 +263,62 @@ func TestTheSearchGivesUp(t *testing.T) {
 	pods := append(team("a", 7, "1", member...), team("b", 7, "1", append(member, func(p *v1.Pod) {
 		p.Spec.Containers[0].Resources.Requests["cpu"] = resource.MustParse("1")
 	})...)...)
-	noLevels := func(a *arena) *arena {
+	search := func(isAlike bool) (map[string]int, string) {
+		a := arenaOf(t, nil, one(12), one(14))
 		a.cluster = cluster.New(nil)
-		return a
+		nodes, err := a.snapshot.NodeInfos().List()
+		require.NoError(t, err)
+		for _, node := range nodes {
+			if !isAlike {
+				node.Node().Labels["serial"] = node.Node().Name
+			}
+		}
+		return a.search(t, ledger.Demand{}, 14, pods...)
 	}
-	_, why := noLevels(arenaOf(t, nil, one(12), one(14))).search(t, ledger.Demand{}, 14, pods...)
+	_, why := search(false)
 	require.Equal(t, "Fragmented: 12 members fit together, 2 more must; alone each fits on 26 nodes; not every way was tried", why)
-	on, why := noLevels(arenaOf(t, nil, one(14))).search(t, ledger.Demand{}, 14, pods...)
+	on, why := search(true)
 	require.Empty(t, why)
 	require.Len(t, on, 14)
+}
+
+func TestNodesThatLookAlike(t *testing.T) {
+	plain := func(n *v1.Node) { n.Labels = map[string]string{v1.LabelHostname: n.Name, "pool": "a"} }
+	daemon := func(node string, mutations ...func(*v1.Pod)) *v1.Pod {
+		return podWith("daemon-"+node, list("cpu", "1"), append(mutations, wearing("app", "daemon"))...)
+	}
+	cpus := list("cpu", "8")
+	for name, c := range map[string]struct {
+		node func(*v1.Node)
+		pods []*v1.Pod
+		want bool
+	}{
+		"but for their names":      {plain, []*v1.Pod{daemon("b")}, true},
+		"with another label":       {func(n *v1.Node) { plain(n); n.Labels["pool"] = "b" }, []*v1.Pod{daemon("b")}, false},
+		"with a taint":             {func(n *v1.Node) { plain(n); n.Spec.Taints = []v1.Taint{{Key: "x"}} }, []*v1.Pod{daemon("b")}, false},
+		"that is cordoned":         {func(n *v1.Node) { plain(n); n.Spec.Unschedulable = true }, []*v1.Pod{daemon("b")}, false},
+		"with less room":           {plain, []*v1.Pod{daemon("b", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = list("cpu", "2") })}, false},
+		"with another pod":         {plain, []*v1.Pod{daemon("b", func(p *v1.Pod) { p.Namespace = "other" })}, false},
+		"with a pod that has more": {plain, []*v1.Pod{daemon("b", onPort(80, ""))}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := nodeWith("a", cpus.DeepCopy(), nil, plain)
+			b := nodeWith("b", cpus.DeepCopy(), nil, c.node)
+			a.AddPodInfo(infoOf(t, daemon("a")))
+			for _, pod := range c.pods {
+				b.AddPodInfo(infoOf(t, pod))
+			}
+			clu := cluster.New(nil)
+			clu.Update([]fwk.NodeInfo{a, b})
+			s := &search{p: &problem{cluster: clu}, alike: alike{kinds: map[string]int{}, of: map[int]int{}}}
+			require.Equal(t, c.want, s.looksOf(0) == s.looksOf(1))
+		})
+	}
+}
+
+func infoOf(t *testing.T, pod *v1.Pod) fwk.PodInfo {
+	t.Helper()
+	info, err := framework.NewPodInfo(pod)
+	require.NoError(t, err)
+	return info
 }

@@ -303,6 +303,9 @@ func (c *Cluster) Reserve(number int, request fabric.Request, members int) {
 	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isUntouched && isWhole(n.info)})
 }
 
+// Unreserved returns what a node has free, by resource, when nothing is reserved.
+func (c *Cluster) Unreserved(number int) []int64 { return c.nodes[c.tree.Node(number)].free }
+
 // Release gives all back that was reserved.
 func (c *Cluster) Release() {
 	for _, n := range c.reserved {
