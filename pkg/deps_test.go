@@ -48,6 +48,7 @@ pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/g
 pkg/reporter                    [lean]      pkg/gpu pkg/gpu/health
 pkg/reporter/internal/fake      [lean]      pkg/gpu pkg/reporter
 pkg/reporter/nvml               [nvml]      pkg/gpu pkg/reporter
+pkg/reporter/rounds             [lean]      pkg/gpu pkg/gpu/health pkg/reporter
 pkg/reporter/command            [lean]      pkg/gpu pkg/gpu/health pkg/reporter
 cmd/phalanx-reporter            [nvml]      pkg/reporter/command pkg/reporter/nvml
 cmd/phalanx-scheduler           [scheduler] pkg/scheduler

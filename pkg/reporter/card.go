@@ -13,7 +13,9 @@ type card struct {
 	device     Device // nil while it is gone
 	isNamed    bool   // what does not change was asked, in this life of the driver
 	isReloaded bool   // the driver was, since the last round
-	machine    *health.Machine
+
+	isAnswering bool // the last read got an answer to everything
+	machine     *health.Machine
 
 	observation health.Observation
 	fabric      Fabric
@@ -71,6 +73,7 @@ func (c *card) read() error {
 	c.readUse(p)
 	c.readHealth(p)
 	c.readLinks(p)
+	c.isAnswering = p.fault == nil
 	switch {
 	case isOfDriver(p.fault):
 		return p.fault
