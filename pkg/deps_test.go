@@ -51,7 +51,8 @@ pkg/reporter/internal/fake      [lean]      pkg/gpu pkg/reporter
 pkg/reporter/nvml               [nvml]      pkg/gpu pkg/reporter
 pkg/reporter/rounds             [lean]      pkg/gpu pkg/gpu/health pkg/reporter
 pkg/reporter/publish            [api]       pkg/gang pkg/gpu
-pkg/reporter/command            [api]       pkg/gpu pkg/gpu/health pkg/reporter pkg/reporter/publish pkg/reporter/rounds
+pkg/reporter/serve              [api]       pkg/gpu pkg/gpu/health pkg/reporter
+pkg/reporter/command            [api]       pkg/gpu pkg/gpu/health pkg/reporter pkg/reporter/publish pkg/reporter/rounds pkg/reporter/serve
 cmd/phalanx-reporter            [agent]     pkg/reporter/command pkg/reporter/nvml
 cmd/phalanx-scheduler           [scheduler] pkg/scheduler
 `

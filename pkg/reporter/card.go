@@ -18,6 +18,7 @@ type card struct {
 	machine     *health.Machine
 
 	observation health.Observation
+	meters      Meters
 	fabric      Fabric
 	isUp        []bool       // its NVLinks
 	peers       map[int]Peer // of those that were ever up, in this life of the driver
@@ -36,7 +37,7 @@ func (c *card) isGone() bool { return c.device == nil }
 
 // leave notes that the GPU is gone. What it was stays known.
 func (c *card) leave() {
-	c.device, c.FreeMiB, c.Recovery = nil, 0, gpu.NoRecovery
+	c.device, c.FreeMiB, c.Recovery, c.meters = nil, 0, gpu.NoRecovery, nil
 	c.observation, c.fabric, c.isUp = health.Observation{Gone: health.Yes}, Fabric{}, nil
 }
 
@@ -68,7 +69,7 @@ func ask[T any](p *probe, question func() (T, error)) (answer T, ok bool) {
 // read asks the device for everything. Its error is about the driver as a whole.
 func (c *card) read() error {
 	p := &probe{}
-	c.observation = health.Observation{Gone: health.No}
+	c.observation, c.meters = health.Observation{Gone: health.No}, Meters{}
 	c.readNames(p)
 	c.readUse(p)
 	c.readHealth(p)
@@ -112,6 +113,7 @@ const busyPercent = 50
 func (c *card) readUse(p *probe) {
 	if memory, ok := ask(p, c.device.Memory); ok {
 		c.MemoryMiB, c.FreeMiB = memory.TotalMiB, gpu.RoundFreeMiB(memory.TotalMiB, memory.FreeMiB)
+		c.meters[MemoryBytes], c.meters[UsedBytes] = mebi*float64(memory.TotalMiB), mebi*float64(memory.TotalMiB-memory.FreeMiB)
 	}
 	c.IsMIG, _ = ask(p, c.device.IsMIG)
 	o := &c.observation
@@ -121,11 +123,16 @@ func (c *card) readUse(p *probe) {
 	if isSlowed, ok := ask(p, c.device.IsSlowed); ok {
 		o.Slowed = health.Is(isSlowed)
 	}
-	if busy, ok := ask(p, c.device.BusyPercent); ok && busy >= busyPercent {
+	busy, ok := ask(p, c.device.BusyPercent)
+	if ok {
+		c.meters[BusyRatio] = float64(busy) / 100
+	}
+	if ok && busy >= busyPercent {
 		if at, ok := ask(p, c.device.PCIe); ok {
 			o.Narrow = health.Is(at.Generation < at.MaxGeneration || at.Width < at.MaxWidth)
 		}
 	}
+	c.readMeters(p)
 }
 
 // readHealth asks how it is.
@@ -145,10 +152,12 @@ func (c *card) readHealth(p *probe) {
 	}
 	if errors, ok := ask(p, c.device.MemoryErrors); ok {
 		o.HasMemoryErrors = health.Is(errors > 0)
+		c.meters[MemoryErrors] = float64(errors)
 		c.noteReset(errors < c.lastErrors)
 		c.lastErrors = errors
 	}
 	if used, ok := ask(p, c.device.EnergyMilliJoules); ok {
+		c.meters[Joules] = float64(used) / 1000
 		c.noteReset(used < c.lastMilliJoules)
 		c.lastMilliJoules = used
 	}

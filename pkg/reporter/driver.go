@@ -69,7 +69,15 @@ type Device interface {
 	BusyPercent() (int, error)
 	// EnergyMilliJoules is what it used since the driver was loaded or the GPU reset.
 	EnergyMilliJoules() (uint64, error)
+	Celsius() (int, error)
+	MilliWatts() (int, error)
+	Clocks() (Clocks, error)
+	// LinkErrors counts errors on the NVLinks since the driver was loaded or the GPU reset.
+	LinkErrors() (uint64, error)
 }
+
+// Clocks are how fast the processors and the memory of a GPU run at this moment.
+type Clocks struct{ ProcessorMHz, MemoryMHz int }
 
 // Memory is all memory of a GPU, and what of it nobody uses.
 type Memory struct{ TotalMiB, FreeMiB int }

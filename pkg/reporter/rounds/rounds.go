@@ -22,6 +22,8 @@ type Round struct {
 	Report gpu.Report
 	// Text is the report as it is published.
 	Text []byte
+	// Meters are those of the GPUs that answered, by UUID.
+	Meters map[string]reporter.Meters
 	// IsWhole is true if XIDs are heard too, where the GPUs have any.
 	IsWhole bool
 	// Took is how long it took.
@@ -114,7 +116,7 @@ func (l *loop) round() (isUnsure bool, err error) {
 		return isUnsure, err
 	}
 	err = l.listen()
-	l.Publish(Round{Report: report, Text: text, IsWhole: err == nil, Took: time.Since(began)})
+	l.Publish(Round{Report: report, Text: text, Meters: l.reader.Meters(), IsWhole: err == nil, Took: time.Since(began)})
 	return isUnsure, err
 }
 

@@ -54,6 +54,9 @@ type GPU struct {
 	Bus               reporter.PCIe
 	Busy              int
 	Energy            uint64
+	Heat, Power       int
+	Speed             reporter.Clocks
+	LinkErrorCount    uint64
 
 	// Faults are what calls of this name return instead, Fault what all of them do, "Device" included, through which
 	// the GPU is found.
@@ -250,3 +253,7 @@ func (v device) BusyPercent() (int, error)    { return answer(v.Busy, v.called("
 func (v device) EnergyMilliJoules() (uint64, error) {
 	return answer(v.Energy, v.called("EnergyMilliJoules"))
 }
+func (v device) Celsius() (int, error)            { return answer(v.Heat, v.called("Celsius")) }
+func (v device) MilliWatts() (int, error)         { return answer(v.Power, v.called("MilliWatts")) }
+func (v device) Clocks() (reporter.Clocks, error) { return answer(v.Speed, v.called("Clocks")) }
+func (v device) LinkErrors() (uint64, error)      { return answer(v.LinkErrorCount, v.called("LinkErrors")) }
