@@ -106,13 +106,29 @@ func (c *card) readNames(p *probe) {
 	c.isNamed = p.fault == nil
 }
 
+// riseShare is what part of all memory must be free beyond a sixteenth until that counts as free again.
+const riseShare = 64
+
+// settleFree rounds free memory, so that it does not go back and forth where a program's use hovers about a sixteenth: each change
+// of a report is a write. What is used counts at once, what becomes free when there is a little more of it.
+//
+// What it misses: a sixteenth that is free again, with hardly more than it. On a GPU that nobody uses and of which the driver keeps
+// 500 MiB, that happens below 11 GiB: see TestASmallGPUMayKeepASixteenthToItself.
+func (c *card) settleFree(m Memory) int {
+	free := gpu.RoundFreeMiB(m.TotalMiB, m.FreeMiB)
+	if c.MemoryMiB != m.TotalMiB || free <= c.FreeMiB {
+		return free
+	}
+	return max(c.FreeMiB, gpu.RoundFreeMiB(m.TotalMiB, m.FreeMiB-m.TotalMiB/riseShare))
+}
+
 // busyPercent is from when on a GPU counts as used: its PCI link is at its best then.
 const busyPercent = 50
 
 // readUse asks how it is used.
 func (c *card) readUse(p *probe) {
 	if memory, ok := ask(p, c.device.Memory); ok {
-		c.MemoryMiB, c.FreeMiB = memory.TotalMiB, gpu.RoundFreeMiB(memory.TotalMiB, memory.FreeMiB)
+		c.MemoryMiB, c.FreeMiB = memory.TotalMiB, c.settleFree(memory)
 		c.meters[MemoryBytes], c.meters[UsedBytes] = mebi*float64(memory.TotalMiB), mebi*float64(memory.TotalMiB-memory.FreeMiB)
 	}
 	c.IsMIG, _ = ask(p, c.device.IsMIG)
