@@ -33,7 +33,7 @@ func requests(t *testing.T, client kubernetes.Interface, node string, report *gp
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	p := publish.New(publish.Options{Client: client, Node: node, Namespace: namespace, Holder: "reporter-" + node, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	p := publish.New(publish.Options{Nodes: client.CoreV1(), Leases: client.CoordinationV1(), Node: node, Namespace: namespace, Holder: "reporter-" + node, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Done: func(what publish.Request, err error) {
 			assert.NoError(t, err)
 			made = append(made, string(what))
@@ -109,7 +109,8 @@ func TestTheAPIServerSaysWhoMayGetMetrics(t *testing.T) {
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	handler := serve.Handler(serve.NewMetrics(), &serve.Health{}, reporterOn(t, "served"))
+	client := reporterOn(t, "served")
+	handler := serve.Handler(serve.NewMetrics(), &serve.Health{}, serve.Reviewers{Tokens: client.AuthenticationV1(), Accesses: client.AuthorizationV1()})
 	go func() {
 		_ = serve.Run(t.Context(), listener, handler, certificate, slog.New(slog.DiscardHandler))
 	}()

@@ -16,7 +16,10 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/kubernetes"
+	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	core "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -81,28 +84,23 @@ func (o *nodeOptions) run(ctx context.Context, driver reporter.Driver, dog repor
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	c, err := connect(config)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	n := newNode(o, client, log)
+	n := newNode(o, c, log)
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer cancel()
 	if o.port != 0 {
-		// A client of its own, with a rate limit of its own: strangers who ask for metrics do not use up that of the reports.
-		gatekeeper, err := kubernetes.NewForConfig(config)
-		if err != nil {
-			return err
-		}
 		listener, certificate, err := o.listen()
 		if err != nil {
 			return err
 		}
 		beside.Go(func() {
-			if err := serve.Run(ctx, listener, serve.Handler(n.metrics, n.health, gatekeeper), certificate, log); err != nil {
+			if err := serve.Run(ctx, listener, serve.Handler(n.metrics, n.health, c.reviewers), certificate, log); err != nil {
 				log.Error("Health and metrics are not served any more", "reason", err)
 			}
 		})
@@ -142,6 +140,23 @@ func (o *nodeOptions) config() (*rest.Config, error) {
 	return config, nil
 }
 
+// clients are what is asked of the API server. Each has a rate limit of its own: strangers who ask for metrics do not use up that of
+// the reports.
+type clients struct {
+	nodes     core.NodesGetter
+	leases    coordination.LeasesGetter
+	reviewers serve.Reviewers
+}
+
+func connect(config *rest.Config) (c clients, err error) {
+	errs := make([]error, 4)
+	c.nodes, errs[0] = core.NewForConfig(config)
+	c.leases, errs[1] = coordination.NewForConfig(config)
+	c.reviewers.Tokens, errs[2] = authentication.NewForConfig(config)
+	c.reviewers.Accesses, errs[3] = authorization.NewForConfig(config)
+	return c, errors.Join(errs...)
+}
+
 // node is what reports one.
 type node struct {
 	publisher *publish.Publisher
@@ -151,10 +166,10 @@ type node struct {
 	log       *slog.Logger
 }
 
-func newNode(o *nodeOptions, client kubernetes.Interface, log *slog.Logger) *node {
+func newNode(o *nodeOptions, c clients, log *slog.Logger) *node {
 	n := &node{metrics: serve.NewMetrics(), health: &serve.Health{Limit: stillLimit}, period: o.period, log: log}
 	n.publisher = publish.New(publish.Options{
-		Client: client, Node: o.name, Namespace: o.namespace, Holder: cmp.Or(os.Getenv("POD_NAME"), Name), Log: log,
+		Nodes: c.nodes, Leases: c.leases, Node: o.name, Namespace: o.namespace, Holder: cmp.Or(os.Getenv("POD_NAME"), Name), Log: log,
 		Done: func(what publish.Request, err error) { n.metrics.CountRequest(string(what), err) },
 	})
 	return n

@@ -27,7 +27,7 @@ func TestANodeShowsWhatItsGPUsAre(t *testing.T) {
 		d, log, ended := fake.H100(), &bytes.Buffer{}, make(chan error)
 		o := &nodeOptions{name: "n1", namespace: "gpus", period: defaultPeriod}
 		go func() {
-			ended <- newNode(o, client, slog.New(slog.NewTextHandler(log, nil))).report(ctx, d, reporter.Watchdog{})
+			ended <- newNode(o, clients{nodes: client.CoreV1(), leases: client.CoordinationV1()}, slog.New(slog.NewTextHandler(log, nil))).report(ctx, d, reporter.Watchdog{})
 		}()
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -63,7 +63,7 @@ func TestADriverThatWasUpgradedEndsTheProgram(t *testing.T) {
 		d, ended := fake.H100(), make(chan error)
 		o := &nodeOptions{name: "n1", namespace: "gpus", period: defaultPeriod}
 		go func() {
-			ended <- newNode(o, client, slog.New(slog.DiscardHandler)).report(t.Context(), d, reporter.Watchdog{})
+			ended <- newNode(o, clients{nodes: client.CoreV1(), leases: client.CoordinationV1()}, slog.New(slog.DiscardHandler)).report(t.Context(), d, reporter.Watchdog{})
 		}()
 		time.Sleep(time.Second)
 		synctest.Wait()

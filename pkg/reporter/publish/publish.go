@@ -11,7 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	coordination "k8s.io/client-go/applyconfigurations/coordination/v1"
 	meta "k8s.io/client-go/applyconfigurations/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	core "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
 )
@@ -45,7 +46,9 @@ const (
 
 // Options say where to publish.
 type Options struct {
-	Client kubernetes.Interface
+	// Nodes and Leases are clients of no more than that: one of all of Kubernetes would make up half of the program.
+	Nodes  core.NodesGetter
+	Leases coordinationclient.LeasesGetter
 	// Node is the node's name, Namespace that of the Lease, Holder who holds it: the pod.
 	Node, Namespace, Holder string
 	// Done hears of each request that has been made.
@@ -189,7 +192,7 @@ func backoff(failures int) time.Duration {
 
 // look finds out what the node shows. What the API server remembers is good enough.
 func (p *Publisher) look(ctx context.Context) error {
-	node, err := p.Client.CoreV1().Nodes().Get(ctx, p.Node, metav1.GetOptions{ResourceVersion: "0"})
+	node, err := p.Nodes.Nodes().Get(ctx, p.Node, metav1.GetOptions{ResourceVersion: "0"})
 	if err != nil {
 		return err
 	}
@@ -204,7 +207,7 @@ func (p *Publisher) write(ctx context.Context, f face) error {
 		since = now
 	}
 	p.wroteAt = now
-	if _, err := p.Client.CoreV1().Nodes().ApplyStatus(ctx, f.patch(p.Node, now, since), metav1.ApplyOptions{FieldManager: Manager, Force: true}); err != nil {
+	if _, err := p.Nodes.Nodes().ApplyStatus(ctx, f.patch(p.Node, now, since), metav1.ApplyOptions{FieldManager: Manager, Force: true}); err != nil {
 		return err
 	}
 	p.shown, p.since = f, since
@@ -218,7 +221,7 @@ func (p *Publisher) renew(ctx context.Context) error {
 		WithOwnerReferences(meta.OwnerReference().WithAPIVersion("v1").WithKind("Node").WithName(p.Node).WithUID(p.uid)).
 		WithSpec(coordination.LeaseSpec().WithHolderIdentity(p.Holder).
 			WithLeaseDurationSeconds(int32(leaseDuration.Seconds())).WithRenewTime(metav1.NewMicroTime(now)))
-	if _, err := p.Client.CoordinationV1().Leases(p.Namespace).Apply(ctx, lease, metav1.ApplyOptions{FieldManager: Manager, Force: true}); err != nil {
+	if _, err := p.Leases.Leases(p.Namespace).Apply(ctx, lease, metav1.ApplyOptions{FieldManager: Manager, Force: true}); err != nil {
 		return err
 	}
 	p.renewedAt = now

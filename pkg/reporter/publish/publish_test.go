@@ -54,7 +54,7 @@ func run(t *testing.T, do func(w *world)) {
 }
 
 func (w *world) start(ctx context.Context) {
-	p := New(Options{Client: w.client, Node: "n1", Namespace: "gpus", Holder: "pod-1", Log: slog.New(slog.NewTextHandler(&w.log, nil)), Done: func(what Request, err error) {
+	p := New(Options{Nodes: w.client.CoreV1(), Leases: w.client.CoordinationV1(), Node: "n1", Namespace: "gpus", Holder: "pod-1", Log: slog.New(slog.NewTextHandler(&w.log, nil)), Done: func(what Request, err error) {
 		w.at = append(w.at, time.Now())
 		if err != nil {
 			what += "!"

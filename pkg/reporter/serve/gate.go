@@ -12,7 +12,8 @@ import (
 	authentication "k8s.io/api/authentication/v1"
 	authorization "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
 const (
@@ -24,9 +25,15 @@ const (
 	longestToken = 16 << 10
 )
 
+// Reviewers ask the API server who somebody is, and what they may.
+type Reviewers struct {
+	Tokens   authenticationclient.TokenReviewsGetter
+	Accesses authorizationclient.SubjectAccessReviewsGetter
+}
+
 // gate lets those through whom the API server knows and allows.
 type gate struct {
-	client  kubernetes.Interface
+	Reviewers
 	reviews chan struct{} // a place for each review under way
 
 	mu      sync.Mutex
@@ -44,8 +51,8 @@ type answer struct {
 	until  time.Time
 }
 
-func newGate(client kubernetes.Interface) *gate {
-	return &gate{client: client, reviews: make(chan struct{}, maxReviews), answers: map[question]answer{}}
+func newGate(reviewers Reviewers) *gate {
+	return &gate{Reviewers: reviewers, reviews: make(chan struct{}, maxReviews), answers: map[question]answer{}}
 }
 
 // guard puts the gate before a handler.
@@ -88,7 +95,7 @@ func (g *gate) check(r *http.Request) int {
 
 // review asks the API server who the token is of, and whether that may get the path.
 func (g *gate) review(ctx context.Context, token, path string) (int, error) {
-	who, err := g.client.AuthenticationV1().TokenReviews().Create(ctx, &authentication.TokenReview{
+	who, err := g.Tokens.TokenReviews().Create(ctx, &authentication.TokenReview{
 		Spec: authentication.TokenReviewSpec{Token: token},
 	}, metav1.CreateOptions{})
 	switch {
@@ -102,7 +109,7 @@ func (g *gate) review(ctx context.Context, token, path string) (int, error) {
 	for key, values := range user.Extra {
 		extra[key] = authorization.ExtraValue(values)
 	}
-	may, err := g.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
+	may, err := g.Accesses.SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
 		Spec: authorization.SubjectAccessReviewSpec{
 			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
 			NonResourceAttributes: &authorization.NonResourceAttributes{Path: path, Verb: "get"},

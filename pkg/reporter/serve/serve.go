@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"k8s.io/client-go/kubernetes"
 	certutil "k8s.io/client-go/util/cert"
 )
 
@@ -63,8 +62,8 @@ func (h *Health) ready() error {
 	return h.err
 }
 
-// Handler serves health and metrics. The client asks the API server who may get these.
-func Handler(metrics *Metrics, health *Health, client kubernetes.Interface) http.Handler {
+// Handler serves health and metrics, these to whom the reviewers say.
+func Handler(metrics *Metrics, health *Health, reviewers Reviewers) http.Handler {
 	mux := http.NewServeMux()
 	for path, check := range map[string]func() error{"/livez": health.alive, "/readyz": health.ready} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
@@ -75,7 +74,7 @@ func Handler(metrics *Metrics, health *Health, client kubernetes.Interface) http
 			_, _ = w.Write([]byte("ok\n"))
 		})
 	}
-	mux.Handle("GET /metrics", newGate(client).guard(promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{})))
+	mux.Handle("GET /metrics", newGate(reviewers).guard(promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{})))
 	return mux
 }
 

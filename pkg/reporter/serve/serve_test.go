@@ -51,6 +51,10 @@ func cluster(fault *error) *fake.Clientset {
 	return client
 }
 
+func reviewersOf(client *fake.Clientset) serve.Reviewers {
+	return serve.Reviewers{Tokens: client.AuthenticationV1(), Accesses: client.AuthorizationV1()}
+}
+
 // start serves, and returns the address.
 func start(t *testing.T, client *fake.Clientset, metrics *serve.Metrics, h *serve.Health) string {
 	certificate, err := serve.Certificate("", "", "n1")
@@ -60,7 +64,7 @@ func start(t *testing.T, client *fake.Clientset, metrics *serve.Metrics, h *serv
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		ended <- serve.Run(ctx, listener, serve.Handler(metrics, h, client), certificate, slog.New(slog.DiscardHandler))
+		ended <- serve.Run(ctx, listener, serve.Handler(metrics, h, reviewersOf(client)), certificate, slog.New(slog.DiscardHandler))
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -143,7 +147,7 @@ func TestHealth(t *testing.T) {
 	client := cluster(&fault)
 	synctest.Test(t, func(t *testing.T) {
 		h := &serve.Health{Limit: time.Minute}
-		handler := serve.Handler(serve.NewMetrics(), h, client)
+		handler := serve.Handler(serve.NewMetrics(), h, reviewersOf(client))
 		ask := func(path string) string {
 			w := &recorder{header: http.Header{}}
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
