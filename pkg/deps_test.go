@@ -50,9 +50,10 @@ pkg/reporter                    [lean]      pkg/gpu pkg/gpu/health
 pkg/reporter/internal/fake      [lean]      pkg/gpu pkg/reporter
 pkg/reporter/nvml               [nvml]      pkg/gpu pkg/reporter
 pkg/reporter/rounds             [lean]      pkg/gpu pkg/gpu/health pkg/reporter
+pkg/reporter/apiserver          [api]
 pkg/reporter/publish            [api]       pkg/gang pkg/gpu
 pkg/reporter/serve              [api]       pkg/gpu pkg/gpu/health pkg/reporter
-pkg/reporter/command            [api]       pkg/gpu pkg/gpu/health pkg/reporter pkg/reporter/publish pkg/reporter/rounds pkg/reporter/serve
+pkg/reporter/command            [api]       pkg/gpu pkg/gpu/health pkg/reporter pkg/reporter/apiserver pkg/reporter/publish pkg/reporter/rounds pkg/reporter/serve
 cmd/phalanx-reporter            [agent]     pkg/reporter/command pkg/reporter/nvml
 cmd/phalanx-scheduler           [scheduler] pkg/scheduler
 `
@@ -64,7 +65,7 @@ var forbidden = map[string][]string{
 	"lean":      {"k8s.io", "sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
 	"nvml":      {"k8s.io", "sigs.k8s.io/controller-runtime"},
 	"api":       {"k8s.io/kubernetes", "k8s.io/kube-scheduler", "sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
-	"agent":     {"k8s.io/kubernetes", "k8s.io/kube-scheduler", "k8s.io/apiserver", "sigs.k8s.io/controller-runtime"},
+	"agent":     {"k8s.io/kubernetes", "k8s.io/kube-scheduler", "k8s.io/apiserver", "k8s.io/client-go/kubernetes", "sigs.k8s.io/controller-runtime"},
 	"scheduler": {"sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
 }
 

@@ -18,22 +18,22 @@ import (
 	v1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
+	"github.com/phalanx-scheduler/phalanx/pkg/reporter/apiserver"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/publish"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/serve"
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 )
 
 // requests are those that a publisher makes until it has renewed the Lease once.
-func requests(t *testing.T, client kubernetes.Interface, node string, report *gpu.Report) (made []string) {
+func requests(t *testing.T, api publish.API, node string, report *gpu.Report) (made []string) {
 	t.Helper()
 	text, err := report.Encode()
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	p := publish.New(publish.Options{Nodes: client.CoreV1(), Leases: client.CoordinationV1(), Node: node, Namespace: namespace, Holder: "reporter-" + node, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	p := publish.New(publish.Options{API: api, Node: node, Namespace: namespace, Holder: "reporter-" + node, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Done: func(what publish.Request, err error) {
 			assert.NoError(t, err)
 			made = append(made, string(what))
@@ -60,10 +60,11 @@ func known(t *testing.T, system string) *gpu.Report {
 
 func TestANodeShowsItsReportAndWhatIsOthersStays(t *testing.T) {
 	makeNode(t, "shown")
-	client := reporterOn(t, "shown")
+	api, err := apiserver.New(reporterOn(t, "shown"))
+	require.NoError(t, err)
 	before := getNode(t, "shown")
 	report := known(t, "gb200")
-	assert.Equal(t, []string{"get", "write", "lease"}, requests(t, client, "shown", report))
+	assert.Equal(t, []string{"get", "write", "lease"}, requests(t, api, "shown", report))
 
 	node := getNode(t, "shown")
 	text, err := report.Encode()
@@ -83,14 +84,14 @@ func TestANodeShowsItsReportAndWhatIsOthersStays(t *testing.T) {
 	assert.Equal(t, node.UID, lease.OwnerReferences[0].UID)
 
 	t.Run("one that starts again writes nothing", func(t *testing.T) {
-		assert.Equal(t, []string{"get", "lease"}, requests(t, client, "shown", report))
+		assert.Equal(t, []string{"get", "lease"}, requests(t, api, "shown", report))
 		assert.Equal(t, node.ResourceVersion, getNode(t, "shown").ResourceVersion)
 		again, err := shared.Client.CoordinationV1().Leases(namespace).Get(t.Context(), "shown", metav1.GetOptions{})
 		require.NoError(t, err)
 		assert.NotEqual(t, lease.ResourceVersion, again.ResourceVersion)
 	})
 	t.Run("labels that are over go, and the condition keeps its time", func(t *testing.T) {
-		assert.Equal(t, []string{"get", "write", "lease"}, requests(t, client, "shown", known(t, "l40s")))
+		assert.Equal(t, []string{"get", "write", "lease"}, requests(t, api, "shown", known(t, "l40s")))
 		now := getNode(t, "shown")
 		assert.NotContains(t, now.Labels, "phalanx.dev/gpu-clique")
 		assert.Equal(t, "none", now.Labels["phalanx.dev/gpu-link"])
@@ -109,8 +110,9 @@ func TestTheAPIServerSaysWhoMayGetMetrics(t *testing.T) {
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	client := reporterOn(t, "served")
-	handler := serve.Handler(serve.NewMetrics(), &serve.Health{}, serve.Reviewers{Tokens: client.AuthenticationV1(), Accesses: client.AuthorizationV1()})
+	api, err := apiserver.New(reporterOn(t, "served"))
+	require.NoError(t, err)
+	handler := serve.Handler(serve.NewMetrics(), &serve.Health{}, api)
 	go func() {
 		_ = serve.Run(t.Context(), listener, handler, certificate, slog.New(slog.DiscardHandler))
 	}()

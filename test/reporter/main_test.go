@@ -92,9 +92,9 @@ func getNode(t *testing.T, name string) *v1.Node {
 	return node
 }
 
-// reporterOn makes the DaemonSet's pod for a node, as its controller would, and returns a client with the token that the pod would
-// get.
-func reporterOn(t *testing.T, node string) kubernetes.Interface {
+// reporterOn makes the DaemonSet's pod for a node, as its controller would, and returns how it would reach the API server: with the
+// token that the pod would get.
+func reporterOn(t *testing.T, node string) *rest.Config {
 	t.Helper()
 	set, err := shared.Client.AppsV1().DaemonSets(namespace).Get(t.Context(), "phalanx-reporter", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -106,14 +106,18 @@ func reporterOn(t *testing.T, node string) kubernetes.Interface {
 	t.Cleanup(func() {
 		_ = pods.Delete(context.Background(), pod.Name, *metav1.NewDeleteOptions(0))
 	})
-	return clientOf(t, serviceAccount, &authentication.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID})
+	return configOf(t, serviceAccount, &authentication.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID})
 }
 
-// clientOf is a client with a token of a ServiceAccount in the reporter's namespace.
-func clientOf(t *testing.T, account string, bound *authentication.BoundObjectReference) kubernetes.Interface {
+// configOf is with a token of a ServiceAccount in the reporter's namespace.
+func configOf(t *testing.T, account string, bound *authentication.BoundObjectReference) *rest.Config {
 	t.Helper()
 	admin := shared.AdminConfig()
-	config := &rest.Config{Host: admin.Host, TLSClientConfig: rest.TLSClientConfig{CAData: admin.CAData}, BearerToken: token(t, account, bound), QPS: -1}
+	return &rest.Config{Host: admin.Host, TLSClientConfig: rest.TLSClientConfig{CAData: admin.CAData}, BearerToken: token(t, account, bound), QPS: -1}
+}
+
+func clientOf(t *testing.T, config *rest.Config) kubernetes.Interface {
+	t.Helper()
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	return client

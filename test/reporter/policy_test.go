@@ -78,7 +78,7 @@ func lease(name string) string {
 func TestAReporterChangesItsOwnNodesReportAlone(t *testing.T) {
 	makeNode(t, "own")
 	makeNode(t, "other")
-	client := reporterOn(t, "own")
+	client := clientOf(t, reporterOn(t, "own"))
 	awaitPolicies(t, client)
 
 	t.Run("it has no right to change nodes but for their status", func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestAReporterChangesItsOwnNodesReportAlone(t *testing.T) {
 		assert.ErrorContains(t, client.CoreV1().Nodes().Delete(t.Context(), "own", metav1.DeleteOptions{}), "a reporter makes and deletes no nodes")
 	})
 	t.Run("a token that is of no pod changes nothing", func(t *testing.T) {
-		try(t, clientOf(t, serviceAccount, nil), "own", types.MergePatchType, writes[0].patch, `a reporter changes its own node alone, which is ""`, "status")
+		try(t, clientOf(t, configOf(t, serviceAccount, nil)), "own", types.MergePatchType, writes[0].patch, `a reporter changes its own node alone, which is ""`, "status")
 	})
 	t.Run("others are not held up", func(t *testing.T) {
 		require.NoError(t, patch(t, shared.Client, "other", types.MergePatchType, `{"metadata":{"labels":{"example.com/team":"a"}}}`))
@@ -132,7 +132,7 @@ func TestAReporterChangesItsOwnNodesReportAlone(t *testing.T) {
 func TestAReporterRenewsItsOwnLeaseAlone(t *testing.T) {
 	makeNode(t, "own")
 	makeNode(t, "other")
-	client := reporterOn(t, "own")
+	client := clientOf(t, reporterOn(t, "own"))
 	awaitPolicies(t, client)
 	apply := func(client kubernetes.Interface, namespace, name string) error {
 		_, err := client.CoordinationV1().Leases(namespace).Patch(t.Context(), name, types.ApplyPatchType, []byte(lease(name)), metav1.PatchOptions{FieldManager: "x"})
@@ -143,7 +143,7 @@ func TestAReporterRenewsItsOwnLeaseAlone(t *testing.T) {
 	assert.ErrorContains(t, apply(client, namespace, "other"), `a reporter renews the Lease of its own node alone, which is "own"`)
 	require.NoError(t, apply(shared.Client, namespace, "other"))
 	assert.ErrorContains(t, apply(client, namespace, "other"), `a reporter renews the Lease of its own node alone, which is "own"`)
-	assert.ErrorContains(t, apply(clientOf(t, serviceAccount, nil), namespace, "own"), `a reporter renews the Lease of its own node alone, which is ""`)
+	assert.ErrorContains(t, apply(clientOf(t, configOf(t, serviceAccount, nil)), namespace, "own"), `a reporter renews the Lease of its own node alone, which is ""`)
 
 	_, err := client.CoordinationV1().Leases("phalanx-system").Patch(t.Context(), "phalanx-scheduler", types.MergePatchType, []byte(`{"spec":{"holderIdentity":"x"}}`), metav1.PatchOptions{})
 	assert.True(t, apierrors.IsForbidden(err), "that of the scheduler: %v", err)

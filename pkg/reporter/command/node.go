@@ -16,15 +16,12 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
-	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
-	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
-	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	core "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu/health"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter"
+	"github.com/phalanx-scheduler/phalanx/pkg/reporter/apiserver"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/publish"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/rounds"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/serve"
@@ -84,12 +81,12 @@ func (o *nodeOptions) run(ctx context.Context, driver reporter.Driver, dog repor
 	if err != nil {
 		return err
 	}
-	c, err := connect(config)
+	api, err := apiserver.New(config)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	n := newNode(o, c, log)
+	n := newNode(o, api, log)
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()
@@ -100,7 +97,7 @@ func (o *nodeOptions) run(ctx context.Context, driver reporter.Driver, dog repor
 			return err
 		}
 		beside.Go(func() {
-			if err := serve.Run(ctx, listener, serve.Handler(n.metrics, n.health, c.reviewers), certificate, log); err != nil {
+			if err := serve.Run(ctx, listener, serve.Handler(n.metrics, n.health, api), certificate, log); err != nil {
 				log.Error("Health and metrics are not served any more", "reason", err)
 			}
 		})
@@ -140,23 +137,6 @@ func (o *nodeOptions) config() (*rest.Config, error) {
 	return config, nil
 }
 
-// clients are what is asked of the API server. Each has a rate limit of its own: strangers who ask for metrics do not use up that of
-// the reports.
-type clients struct {
-	nodes     core.NodesGetter
-	leases    coordination.LeasesGetter
-	reviewers serve.Reviewers
-}
-
-func connect(config *rest.Config) (c clients, err error) {
-	errs := make([]error, 4)
-	c.nodes, errs[0] = core.NewForConfig(config)
-	c.leases, errs[1] = coordination.NewForConfig(config)
-	c.reviewers.Tokens, errs[2] = authentication.NewForConfig(config)
-	c.reviewers.Accesses, errs[3] = authorization.NewForConfig(config)
-	return c, errors.Join(errs...)
-}
-
 // node is what reports one.
 type node struct {
 	publisher *publish.Publisher
@@ -166,10 +146,10 @@ type node struct {
 	log       *slog.Logger
 }
 
-func newNode(o *nodeOptions, c clients, log *slog.Logger) *node {
+func newNode(o *nodeOptions, api publish.API, log *slog.Logger) *node {
 	n := &node{metrics: serve.NewMetrics(), health: &serve.Health{Limit: stillLimit}, period: o.period, log: log}
 	n.publisher = publish.New(publish.Options{
-		Nodes: c.nodes, Leases: c.leases, Node: o.name, Namespace: o.namespace, Holder: cmp.Or(os.Getenv("POD_NAME"), Name), Log: log,
+		API: api, Node: o.name, Namespace: o.namespace, Holder: cmp.Or(os.Getenv("POD_NAME"), Name), Log: log,
 		Done: func(what publish.Request, err error) { n.metrics.CountRequest(string(what), err) },
 	})
 	return n

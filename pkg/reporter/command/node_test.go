@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"os"
 	"strings"
@@ -12,43 +13,60 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clientfake "k8s.io/client-go/kubernetes/fake"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/internal/fake"
 )
 
+// board is an API server that knows one node and its Lease. It is looked at while nobody writes.
+type board struct {
+	node  v1.Node
+	lease coordinationv1.Lease
+}
+
+func (b *board) Node(context.Context, string) (*v1.Node, error) { return &b.node, nil }
+
+func (b *board) ApplyNodeStatus(_ context.Context, _ string, part map[string]any) error {
+	return fill(&b.node, part)
+}
+
+func (b *board) ApplyLease(_ context.Context, _, _ string, part map[string]any) error {
+	return fill(&b.lease, part)
+}
+
+func fill(into any, part map[string]any) error {
+	text, err := json.Marshal(part)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
 func TestANodeShowsWhatItsGPUsAre(t *testing.T) {
-	client := clientfake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
 	synctest.Test(t, func(t *testing.T) {
+		api := &board{}
 		ctx, cancel := context.WithCancel(t.Context())
 		d, log, ended := fake.H100(), &bytes.Buffer{}, make(chan error)
 		o := &nodeOptions{name: "n1", namespace: "gpus", period: defaultPeriod}
 		go func() {
-			ended <- newNode(o, clients{nodes: client.CoreV1(), leases: client.CoordinationV1()}, slog.New(slog.NewTextHandler(log, nil))).report(ctx, d, reporter.Watchdog{})
+			ended <- newNode(o, api, slog.New(slog.NewTextHandler(log, nil))).report(ctx, d, reporter.Watchdog{})
 		}()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		node, err := client.CoreV1().Nodes().Get(ctx, "n1", metav1.GetOptions{})
-		require.NoError(t, err)
 		want, err := os.ReadFile("../../gpu/testdata/h100.json")
 		require.NoError(t, err)
-		assert.Equal(t, strings.TrimSpace(string(want)), node.Annotations["phalanx.dev/gpu-report"])
-		before, err := client.CoordinationV1().Leases("gpus").Get(ctx, "n1", metav1.GetOptions{})
-		require.NoError(t, err)
+		assert.Equal(t, strings.TrimSpace(string(want)), api.node.Annotations["phalanx.dev/gpu-report"])
+		before := api.lease.Spec.RenewTime.Time
 
 		time.Sleep(time.Minute)
 		d.Happen(fake.UUID(3), 79)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		node, err = client.CoreV1().Nodes().Get(ctx, "n1", metav1.GetOptions{})
-		require.NoError(t, err)
-		assert.Equal(t, "7 of 8 GPUs are usable. GPU 3 is in state lost: XID 79", node.Status.Conditions[0].Message)
-		after, err := client.CoordinationV1().Leases("gpus").Get(ctx, "n1", metav1.GetOptions{})
-		require.NoError(t, err)
-		assert.Equal(t, 50*time.Second, after.Spec.RenewTime.Sub(before.Spec.RenewTime.Time))
+		assert.Equal(t, "7 of 8 GPUs are usable. GPU 3 is in state lost: XID 79", api.node.Status.Conditions[0].Message)
+		assert.Equal(t, "gpus/n1", api.lease.Namespace+"/"+api.lease.Name)
+		assert.Equal(t, 50*time.Second, api.lease.Spec.RenewTime.Sub(before))
 
 		cancel()
 		assert.NoError(t, <-ended)
@@ -58,12 +76,12 @@ func TestANodeShowsWhatItsGPUsAre(t *testing.T) {
 }
 
 func TestADriverThatWasUpgradedEndsTheProgram(t *testing.T) {
-	client := clientfake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
 	synctest.Test(t, func(t *testing.T) {
+		api := &board{}
 		d, ended := fake.H100(), make(chan error)
 		o := &nodeOptions{name: "n1", namespace: "gpus", period: defaultPeriod}
 		go func() {
-			ended <- newNode(o, clients{nodes: client.CoreV1(), leases: client.CoordinationV1()}, slog.New(slog.DiscardHandler)).report(t.Context(), d, reporter.Watchdog{})
+			ended <- newNode(o, api, slog.New(slog.DiscardHandler)).report(t.Context(), d, reporter.Watchdog{})
 		}()
 		time.Sleep(time.Second)
 		synctest.Wait()

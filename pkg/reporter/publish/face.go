@@ -9,7 +9,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	apply "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
@@ -141,13 +140,15 @@ func faceOn(node *v1.Node) (f face, since time.Time) {
 	return f, since
 }
 
-// patch is what shows the face on a node. It says nothing of what is others'.
-func (f face) patch(node string, now, since time.Time) *apply.NodeApplyConfiguration {
-	condition := apply.NodeCondition().WithType(f.condition.Type).WithStatus(f.condition.Status).
-		WithReason(f.condition.Reason).WithMessage(f.condition.Message).
-		WithLastHeartbeatTime(metav1.NewTime(now)).WithLastTransitionTime(metav1.NewTime(since))
-	return apply.Node(node).WithLabels(f.labels).WithAnnotations(map[string]string{ReportKey: f.report}).
-		WithStatus(apply.NodeStatus().WithConditions(condition))
+// part is what shows the face on a node. It says nothing of what is others'.
+func (f face) part(node string, now, since time.Time) map[string]any {
+	condition := f.condition
+	condition.LastHeartbeatTime, condition.LastTransitionTime = metav1.NewTime(now), metav1.NewTime(since)
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Node",
+		"metadata": map[string]any{"name": node, "labels": f.labels, "annotations": map[string]string{ReportKey: f.report}},
+		"status":   map[string]any{"conditions": []v1.NodeCondition{condition}},
+	}
 }
 
 // isWorse is true if a report is so in a way that pods must be kept away for: what is shown should be corrected at once. It is

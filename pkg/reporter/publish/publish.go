@@ -7,18 +7,12 @@ import (
 	"sync"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	coordination "k8s.io/client-go/applyconfigurations/coordination/v1"
-	meta "k8s.io/client-go/applyconfigurations/meta/v1"
-	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	core "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
 )
-
-// Manager is the field manager of what the reporter writes.
-const Manager = "phalanx-reporter"
 
 const (
 	worsePause  = 10 * time.Second
@@ -44,11 +38,16 @@ const (
 	Renew Request = "lease"
 )
 
+// API is the API server.
+type API interface {
+	Node(ctx context.Context, name string) (*v1.Node, error)
+	ApplyNodeStatus(ctx context.Context, name string, part map[string]any) error
+	ApplyLease(ctx context.Context, namespace, name string, part map[string]any) error
+}
+
 // Options say where to publish.
 type Options struct {
-	// Nodes and Leases are clients of no more than that: one of all of Kubernetes would make up half of the program.
-	Nodes  core.NodesGetter
-	Leases coordinationclient.LeasesGetter
+	API API
 	// Node is the node's name, Namespace that of the Lease, Holder who holds it: the pod.
 	Node, Namespace, Holder string
 	// Done hears of each request that has been made.
@@ -190,9 +189,9 @@ func backoff(failures int) time.Duration {
 	return longest/2 + rand.N(longest/2)
 }
 
-// look finds out what the node shows. What the API server remembers is good enough.
+// look finds out what the node shows.
 func (p *Publisher) look(ctx context.Context) error {
-	node, err := p.Nodes.Nodes().Get(ctx, p.Node, metav1.GetOptions{ResourceVersion: "0"})
+	node, err := p.API.Node(ctx, p.Node)
 	if err != nil {
 		return err
 	}
@@ -207,7 +206,7 @@ func (p *Publisher) write(ctx context.Context, f face) error {
 		since = now
 	}
 	p.wroteAt = now
-	if _, err := p.Nodes.Nodes().ApplyStatus(ctx, f.patch(p.Node, now, since), metav1.ApplyOptions{FieldManager: Manager, Force: true}); err != nil {
+	if err := p.API.ApplyNodeStatus(ctx, p.Node, f.part(p.Node, now, since)); err != nil {
 		return err
 	}
 	p.shown, p.since = f, since
@@ -217,11 +216,14 @@ func (p *Publisher) write(ctx context.Context, f face) error {
 // renew gives the sign of life. The Lease goes when the node does.
 func (p *Publisher) renew(ctx context.Context) error {
 	now := time.Now()
-	lease := coordination.Lease(p.Node, p.Namespace).
-		WithOwnerReferences(meta.OwnerReference().WithAPIVersion("v1").WithKind("Node").WithName(p.Node).WithUID(p.uid)).
-		WithSpec(coordination.LeaseSpec().WithHolderIdentity(p.Holder).
-			WithLeaseDurationSeconds(int32(leaseDuration.Seconds())).WithRenewTime(metav1.NewMicroTime(now)))
-	if _, err := p.Leases.Leases(p.Namespace).Apply(ctx, lease, metav1.ApplyOptions{FieldManager: Manager, Force: true}); err != nil {
+	owner := metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: p.Node, UID: p.uid}
+	if err := p.API.ApplyLease(ctx, p.Namespace, p.Node, map[string]any{
+		"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+		"metadata": map[string]any{"name": p.Node, "namespace": p.Namespace, "ownerReferences": []metav1.OwnerReference{owner}},
+		"spec": map[string]any{
+			"holderIdentity": p.Holder, "leaseDurationSeconds": int(leaseDuration.Seconds()), "renewTime": metav1.NewMicroTime(now),
+		},
+	}); err != nil {
 		return err
 	}
 	p.renewedAt = now

@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,8 +17,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/utils/ptr"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
 )
@@ -54,7 +57,7 @@ func run(t *testing.T, do func(w *world)) {
 }
 
 func (w *world) start(ctx context.Context) {
-	p := New(Options{Nodes: w.client.CoreV1(), Leases: w.client.CoordinationV1(), Node: "n1", Namespace: "gpus", Holder: "pod-1", Log: slog.New(slog.NewTextHandler(&w.log, nil)), Done: func(what Request, err error) {
+	p := New(Options{API: fakeAPI{w.client}, Node: "n1", Namespace: "gpus", Holder: "pod-1", Log: slog.New(slog.NewTextHandler(&w.log, nil)), Done: func(what Request, err error) {
 		w.at = append(w.at, time.Now())
 		if err != nil {
 			what += "!"
@@ -76,6 +79,31 @@ func (w *world) start(ctx context.Context) {
 			}
 		}
 	}()
+}
+
+// fakeAPI is the API server as the clientset plays it.
+type fakeAPI struct{ *fake.Clientset }
+
+func (a fakeAPI) Node(ctx context.Context, name string) (*v1.Node, error) {
+	return a.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+}
+
+var byForce = metav1.PatchOptions{FieldManager: "phalanx-reporter", Force: ptr.To(true)}
+
+func (a fakeAPI) ApplyNodeStatus(ctx context.Context, name string, part map[string]any) error {
+	text, err := json.Marshal(part)
+	if err == nil {
+		_, err = a.CoreV1().Nodes().Patch(ctx, name, types.ApplyPatchType, text, byForce, "status")
+	}
+	return err
+}
+
+func (a fakeAPI) ApplyLease(ctx context.Context, namespace, name string, part map[string]any) error {
+	text, err := json.Marshal(part)
+	if err == nil {
+		_, err = a.CoordinationV1().Leases(namespace).Patch(ctx, name, types.ApplyPatchType, text, byForce)
+	}
+	return err
 }
 
 // eight are GPUs that are well.

@@ -14,6 +14,6 @@
 // answer is 401, without the right 403, and 503 if nobody can be asked: never the metrics. Series are per GPU, not per pod, and those
 // of a GPU that does not answer go.
 //
-// Cost: two requests to the API server each 10 s for who scrapes, from a client of its own, so that strangers cannot use
+// Cost: two requests to the API server each 10 s for who scrapes, within a rate limit of its own, so that strangers cannot use
 // up the reporter's; at most [maxReviews] at a time, and [maxAnswers] answers are remembered.
 package serve

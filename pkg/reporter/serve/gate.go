@@ -11,9 +11,6 @@ import (
 
 	authentication "k8s.io/api/authentication/v1"
 	authorization "k8s.io/api/authorization/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
-	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
 const (
@@ -25,15 +22,15 @@ const (
 	longestToken = 16 << 10
 )
 
-// Reviewers ask the API server who somebody is, and what they may.
-type Reviewers struct {
-	Tokens   authenticationclient.TokenReviewsGetter
-	Accesses authorizationclient.SubjectAccessReviewsGetter
+// Reviewer asks the API server who somebody is, and what they may.
+type Reviewer interface {
+	ReviewToken(context.Context, *authentication.TokenReview) (*authentication.TokenReview, error)
+	ReviewAccess(context.Context, *authorization.SubjectAccessReview) (*authorization.SubjectAccessReview, error)
 }
 
 // gate lets those through whom the API server knows and allows.
 type gate struct {
-	Reviewers
+	Reviewer
 	reviews chan struct{} // a place for each review under way
 
 	mu      sync.Mutex
@@ -51,8 +48,8 @@ type answer struct {
 	until  time.Time
 }
 
-func newGate(reviewers Reviewers) *gate {
-	return &gate{Reviewers: reviewers, reviews: make(chan struct{}, maxReviews), answers: map[question]answer{}}
+func newGate(reviewer Reviewer) *gate {
+	return &gate{Reviewer: reviewer, reviews: make(chan struct{}, maxReviews), answers: map[question]answer{}}
 }
 
 // guard puts the gate before a handler.
@@ -95,9 +92,7 @@ func (g *gate) check(r *http.Request) int {
 
 // review asks the API server who the token is of, and whether that may get the path.
 func (g *gate) review(ctx context.Context, token, path string) (int, error) {
-	who, err := g.Tokens.TokenReviews().Create(ctx, &authentication.TokenReview{
-		Spec: authentication.TokenReviewSpec{Token: token},
-	}, metav1.CreateOptions{})
+	who, err := g.ReviewToken(ctx, &authentication.TokenReview{Spec: authentication.TokenReviewSpec{Token: token}})
 	switch {
 	case err != nil:
 		return 0, err
@@ -109,12 +104,12 @@ func (g *gate) review(ctx context.Context, token, path string) (int, error) {
 	for key, values := range user.Extra {
 		extra[key] = authorization.ExtraValue(values)
 	}
-	may, err := g.Accesses.SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
+	may, err := g.ReviewAccess(ctx, &authorization.SubjectAccessReview{
 		Spec: authorization.SubjectAccessReviewSpec{
 			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
 			NonResourceAttributes: &authorization.NonResourceAttributes{Path: path, Verb: "get"},
 		},
-	}, metav1.CreateOptions{})
+	})
 	switch {
 	case err != nil:
 		return 0, err

@@ -62,8 +62,8 @@ func (h *Health) ready() error {
 	return h.err
 }
 
-// Handler serves health and metrics, these to whom the reviewers say.
-func Handler(metrics *Metrics, health *Health, reviewers Reviewers) http.Handler {
+// Handler serves health and metrics, these to whom the reviewer says.
+func Handler(metrics *Metrics, health *Health, reviewer Reviewer) http.Handler {
 	mux := http.NewServeMux()
 	for path, check := range map[string]func() error{"/livez": health.alive, "/readyz": health.ready} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
@@ -74,7 +74,7 @@ func Handler(metrics *Metrics, health *Health, reviewers Reviewers) http.Handler
 			_, _ = w.Write([]byte("ok\n"))
 		})
 	}
-	mux.Handle("GET /metrics", newGate(reviewers).guard(promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{})))
+	mux.Handle("GET /metrics", newGate(reviewer).guard(promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{})))
 	return mux
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	authentication "k8s.io/api/authentication/v1"
 	authorization "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -51,8 +52,15 @@ func cluster(fault *error) *fake.Clientset {
 	return client
 }
 
-func reviewersOf(client *fake.Clientset) serve.Reviewers {
-	return serve.Reviewers{Tokens: client.AuthenticationV1(), Accesses: client.AuthorizationV1()}
+// reviewer is the API server as the clientset plays it.
+type reviewer struct{ *fake.Clientset }
+
+func (r reviewer) ReviewToken(ctx context.Context, review *authentication.TokenReview) (*authentication.TokenReview, error) {
+	return r.AuthenticationV1().TokenReviews().Create(ctx, review, metav1.CreateOptions{})
+}
+
+func (r reviewer) ReviewAccess(ctx context.Context, review *authorization.SubjectAccessReview) (*authorization.SubjectAccessReview, error) {
+	return r.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 }
 
 // start serves, and returns the address.
@@ -64,7 +72,7 @@ func start(t *testing.T, client *fake.Clientset, metrics *serve.Metrics, h *serv
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		ended <- serve.Run(ctx, listener, serve.Handler(metrics, h, reviewersOf(client)), certificate, slog.New(slog.DiscardHandler))
+		ended <- serve.Run(ctx, listener, serve.Handler(metrics, h, reviewer{client}), certificate, slog.New(slog.DiscardHandler))
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -147,7 +155,7 @@ func TestHealth(t *testing.T) {
 	client := cluster(&fault)
 	synctest.Test(t, func(t *testing.T) {
 		h := &serve.Health{Limit: time.Minute}
-		handler := serve.Handler(serve.NewMetrics(), h, reviewersOf(client))
+		handler := serve.Handler(serve.NewMetrics(), h, reviewer{client})
 		ask := func(path string) string {
 			w := &recorder{header: http.Header{}}
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
