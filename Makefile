@@ -24,8 +24,11 @@ help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build the scheduler and the reporter into bin/
+build: reporter ## Build the scheduler and the reporter into bin/
 	go build -ldflags '$(LDFLAGS)' -o bin/phalanx-scheduler ./cmd/phalanx-scheduler
+
+.PHONY: reporter
+reporter: ## Build the reporter alone
 	@if $(HAS_CC); then export CGO_ENABLED=1; else echo "Building the reporter without cgo: there is no C compiler"; fi; \
 		go build -ldflags '$(REPORTER_LDFLAGS)' -o bin/phalanx-reporter ./cmd/phalanx-reporter
 

@@ -23,6 +23,7 @@ const module = "github.com/phalanx-scheduler/phalanx/"
 //	lean        nothing of Kubernetes' but sigs.k8s.io/yaml: what runs on each GPU node is small
 //	nvml        the same, and NVIDIA's library
 //	api         Kubernetes' API types and clients, no scheduler
+//	agent       the same, and NVIDIA's library, but nothing that servers of Kubernetes' are made of
 //	scheduler   all of Kubernetes' scheduler
 const rules = `
 pkg/gpu                         [std]
@@ -52,8 +53,12 @@ pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/g
 pkg/reporter                    [lean]      pkg/gpu pkg/gpu/health
 pkg/reporter/internal/fake      [lean]      pkg/gpu pkg/reporter
 pkg/reporter/nvml               [nvml]      pkg/gpu pkg/reporter
-pkg/reporter/command            [lean]      pkg/gpu pkg/gpu/health pkg/reporter
-cmd/phalanx-reporter            [nvml]      pkg/reporter/command pkg/reporter/nvml
+pkg/reporter/rounds             [lean]      pkg/gpu pkg/gpu/health pkg/reporter
+pkg/reporter/apiserver          [api]
+pkg/reporter/publish            [api]       pkg/gang pkg/gpu
+pkg/reporter/serve              [api]       pkg/gpu pkg/gpu/health pkg/reporter
+pkg/reporter/command            [api]       pkg/gpu pkg/gpu/health pkg/reporter pkg/reporter/apiserver pkg/reporter/publish pkg/reporter/rounds pkg/reporter/serve
+cmd/phalanx-reporter            [agent]     pkg/reporter/command pkg/reporter/nvml
 cmd/phalanx-scheduler           [scheduler] pkg/scheduler
 `
 
@@ -64,6 +69,7 @@ var forbidden = map[string][]string{
 	"lean":      {"k8s.io", "sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
 	"nvml":      {"k8s.io", "sigs.k8s.io/controller-runtime"},
 	"api":       {"k8s.io/kubernetes", "k8s.io/kube-scheduler", "sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
+	"agent":     {"k8s.io/kubernetes", "k8s.io/kube-scheduler", "k8s.io/apiserver", "k8s.io/client-go/kubernetes", "sigs.k8s.io/controller-runtime"},
 	"scheduler": {"sigs.k8s.io/controller-runtime", "github.com/NVIDIA"},
 }
 

@@ -13,9 +13,12 @@ type card struct {
 	device     Device // nil while it is gone
 	isNamed    bool   // what does not change was asked, in this life of the driver
 	isReloaded bool   // the driver was, since the last round
-	machine    *health.Machine
+
+	isAnswering bool // the last read got an answer to everything
+	machine     *health.Machine
 
 	observation health.Observation
+	meters      Meters
 	fabric      Fabric
 	isUp        []bool       // its NVLinks
 	peers       map[int]Peer // of those that were ever up, in this life of the driver
@@ -34,7 +37,7 @@ func (c *card) isGone() bool { return c.device == nil }
 
 // leave notes that the GPU is gone. What it was stays known.
 func (c *card) leave() {
-	c.device, c.FreeMiB, c.Recovery = nil, 0, gpu.NoRecovery
+	c.device, c.FreeMiB, c.Recovery, c.meters = nil, 0, gpu.NoRecovery, nil
 	c.observation, c.fabric, c.isUp = health.Observation{Gone: health.Yes}, Fabric{}, nil
 }
 
@@ -66,11 +69,12 @@ func ask[T any](p *probe, question func() (T, error)) (answer T, ok bool) {
 // read asks the device for everything. Its error is about the driver as a whole.
 func (c *card) read() error {
 	p := &probe{}
-	c.observation = health.Observation{Gone: health.No}
+	c.observation, c.meters = health.Observation{Gone: health.No}, Meters{}
 	c.readNames(p)
 	c.readUse(p)
 	c.readHealth(p)
 	c.readLinks(p)
+	c.isAnswering = p.fault == nil
 	switch {
 	case isOfDriver(p.fault):
 		return p.fault
@@ -102,13 +106,30 @@ func (c *card) readNames(p *probe) {
 	c.isNamed = p.fault == nil
 }
 
+// riseShare is what part of all memory must be free beyond a sixteenth until that counts as free again.
+const riseShare = 64
+
+// settleFree rounds free memory, so that it does not go back and forth where a program's use hovers about a sixteenth: each change
+// of a report is a write. What is used counts at once, what becomes free when there is a little more of it.
+//
+// What it misses: a sixteenth that is free again, with hardly more than it. On a GPU that nobody uses and of which the driver keeps
+// 500 MiB, that happens below 11 GiB: see TestASmallGPUMayKeepASixteenthToItself.
+func (c *card) settleFree(m Memory) int {
+	free := gpu.RoundFreeMiB(m.TotalMiB, m.FreeMiB)
+	if c.MemoryMiB != m.TotalMiB || free <= c.FreeMiB {
+		return free
+	}
+	return max(c.FreeMiB, gpu.RoundFreeMiB(m.TotalMiB, m.FreeMiB-m.TotalMiB/riseShare))
+}
+
 // busyPercent is from when on a GPU counts as used: its PCI link is at its best then.
 const busyPercent = 50
 
 // readUse asks how it is used.
 func (c *card) readUse(p *probe) {
 	if memory, ok := ask(p, c.device.Memory); ok {
-		c.MemoryMiB, c.FreeMiB = memory.TotalMiB, gpu.RoundFreeMiB(memory.TotalMiB, memory.FreeMiB)
+		c.MemoryMiB, c.FreeMiB = memory.TotalMiB, c.settleFree(memory)
+		c.meters[MemoryBytes], c.meters[UsedBytes] = mebi*float64(memory.TotalMiB), mebi*float64(memory.TotalMiB-memory.FreeMiB)
 	}
 	c.IsMIG, _ = ask(p, c.device.IsMIG)
 	o := &c.observation
@@ -118,11 +139,16 @@ func (c *card) readUse(p *probe) {
 	if isSlowed, ok := ask(p, c.device.IsSlowed); ok {
 		o.Slowed = health.Is(isSlowed)
 	}
-	if busy, ok := ask(p, c.device.BusyPercent); ok && busy >= busyPercent {
+	busy, ok := ask(p, c.device.BusyPercent)
+	if ok {
+		c.meters[BusyRatio] = float64(busy) / 100
+	}
+	if ok && busy >= busyPercent {
 		if at, ok := ask(p, c.device.PCIe); ok {
 			o.Narrow = health.Is(at.Generation < at.MaxGeneration || at.Width < at.MaxWidth)
 		}
 	}
+	c.readMeters(p)
 }
 
 // readHealth asks how it is.
@@ -142,10 +168,12 @@ func (c *card) readHealth(p *probe) {
 	}
 	if errors, ok := ask(p, c.device.MemoryErrors); ok {
 		o.HasMemoryErrors = health.Is(errors > 0)
+		c.meters[MemoryErrors] = float64(errors)
 		c.noteReset(errors < c.lastErrors)
 		c.lastErrors = errors
 	}
 	if used, ok := ask(p, c.device.EnergyMilliJoules); ok {
+		c.meters[Joules] = float64(used) / 1000
 		c.noteReset(used < c.lastMilliJoules)
 		c.lastMilliJoules = used
 	}

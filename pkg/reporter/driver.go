@@ -17,11 +17,12 @@ type Driver interface {
 	// Count counts the GPUs, also those that do not answer. Their indexes are below it.
 	Count() (int, error)
 	Device(index int) (Device, error)
-	// Watch listens for XIDs of the devices. What happened before is not heard.
+	// Watch listens for XIDs of the devices. What happened before is not heard. If none of them has any, that is
+	// [NotSupported].
 	Watch(devices []Device) (Events, error)
 }
 
-// Events are the XIDs of some devices.
+// Events are the XIDs of some devices. While one goroutine waits in Next, another may ask the driver all else.
 type Events interface {
 	// Next waits for one, no longer than the timeout: ok is false then.
 	Next(timeout time.Duration) (event Event, ok bool, err error)
@@ -68,7 +69,15 @@ type Device interface {
 	BusyPercent() (int, error)
 	// EnergyMilliJoules is what it used since the driver was loaded or the GPU reset.
 	EnergyMilliJoules() (uint64, error)
+	Celsius() (int, error)
+	MilliWatts() (int, error)
+	Clocks() (Clocks, error)
+	// LinkErrors counts errors on the NVLinks since the driver was loaded or the GPU reset.
+	LinkErrors() (uint64, error)
 }
+
+// Clocks are how fast the processors and the memory of a GPU run at this moment.
+type Clocks struct{ ProcessorMHz, MemoryMHz int }
 
 // Memory is all memory of a GPU, and what of it nobody uses.
 type Memory struct{ TotalMiB, FreeMiB int }

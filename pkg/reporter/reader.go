@@ -16,12 +16,15 @@ type Reader struct {
 	config  *health.Config
 	dog     Watchdog
 	version string
+	isOpen  bool
 	cards   map[string]*card // by UUID, all that were ever seen
 	byIndex map[int]*card    // in this life of the driver
+	present []*card          // that answered in the last round
 	near    map[[2]string]gpu.Closeness
 }
 
-// Open makes a driver ready and returns its reader. The configuration must be valid, and not change.
+// Open makes a driver ready and returns its reader, which on an error is good for [Reader.Reopen] alone. The configuration must be
+// valid, and not change.
 func Open(driver Driver, config *health.Config, dog Watchdog) (*Reader, error) {
 	r := &Reader{driver: driver, config: config, dog: dog, cards: map[string]*card{}}
 	return r, r.init()
@@ -33,6 +36,7 @@ func (r *Reader) init() (err error) {
 		if err = r.driver.Init(); err != nil {
 			return
 		}
+		r.isOpen = true
 		r.version, err = r.driver.Version()
 		if !isOfDriver(err) {
 			err = nil // it does without
@@ -41,13 +45,18 @@ func (r *Reader) init() (err error) {
 	return err
 }
 
-// Close lets go of the driver.
+// Close lets go of the driver, if it is open.
 func (r *Reader) Close() (err error) {
+	if !r.isOpen {
+		return nil
+	}
+	r.isOpen, r.present = false, nil
 	r.dog.Guard("end of the driver", func() { err = r.driver.Shutdown() })
 	return err
 }
 
-// Reopen begins a new life with a driver that was reloaded under the reader. What is known of the GPUs is kept.
+// Reopen begins a new life with a driver that was reloaded under the reader, or that could not be opened before. What is known of
+// the GPUs is kept.
 func (r *Reader) Reopen() error {
 	_ = r.Close() // the driver that it would tell is gone
 	for _, c := range r.cards {
@@ -65,6 +74,7 @@ func (r *Reader) Read(now time.Time, xids map[string][]int) (report gpu.Report, 
 	if err != nil {
 		return gpu.Report{}, false, err
 	}
+	r.present = present
 	var cards []*card
 	for _, c := range r.cards {
 		cards = append(cards, c)
@@ -82,6 +92,29 @@ func (r *Reader) Read(now time.Time, xids map[string][]int) (report gpu.Report, 
 		report.GPUs = append(report.GPUs, c.GPU)
 	}
 	return report, isUnsure, nil
+}
+
+// Present are the GPUs that had an answer to everything in the last round, by UUID.
+func (r *Reader) Present() []string {
+	var uuids []string
+	for _, c := range r.present {
+		if c.isAnswering {
+			uuids = append(uuids, c.UUID)
+		}
+	}
+	return uuids
+}
+
+// Watch listens for XIDs of these.
+func (r *Reader) Watch() (events Events, err error) {
+	var devices []Device
+	for _, c := range r.present {
+		if c.isAnswering {
+			devices = append(devices, c.device)
+		}
+	}
+	r.dog.Guard("start of listening for XIDs", func() { events, err = r.driver.Watch(devices) })
+	return events, err
 }
 
 // readAll reads the GPUs, and returns those that said who they are, and how many nobody knows.

@@ -339,3 +339,32 @@ func TestWhatEachAnswerMeans(t *testing.T) {
 		})
 	}
 }
+
+func TestFreeMemoryDoesNotGoBackAndForth(t *testing.T) {
+	d := fake.L40S()
+	w := open(t, d)
+	free := func(mib int) int {
+		d.GPUs[0].MemoryUse.FreeMiB = mib
+		return w.read().GPUs[0].FreeMiB
+	}
+	const total = 46068
+	sixteenths := func(n int) int { return n * total / 16 }
+	assert.Equal(t, sixteenths(10), free(sixteenths(10)+10), "the first answer is as it is")
+	assert.Equal(t, sixteenths(9), free(sixteenths(10)-10), "what is used counts at once")
+	for range 10 {
+		assert.Equal(t, sixteenths(9), free(sixteenths(10)+10), "a little more")
+		assert.Equal(t, sixteenths(9), free(sixteenths(10)-10), "and a little less")
+	}
+	assert.Equal(t, sixteenths(10), free(sixteenths(10)+800), "enough of it counts")
+	assert.Equal(t, sixteenths(15), free(total-500), "and all of it does when nobody uses the GPU any more")
+}
+
+func TestASmallGPUMayKeepASixteenthToItself(t *testing.T) {
+	d := fake.New("550.127.05", "Quadro RTX 4000", gpu.Capability{Major: 7, Minor: 5}, 8192, fake.Buses("04")...)
+	w := open(t, d)
+	first := w.read().GPUs[0].FreeMiB
+	d.GPUs[0].MemoryUse.FreeMiB = 100
+	w.read()
+	d.GPUs[0].MemoryUse.FreeMiB = 8192 - 500
+	assert.Equal(t, first-8192/16, w.read().GPUs[0].FreeMiB, "all is free again, and a sixteenth of it is missed")
+}

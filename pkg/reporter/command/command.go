@@ -1,6 +1,7 @@
 // Package command is phalanx-reporter's command line.
 //
-// Purpose: flags in, a report out, and the exit codes that scripts rely on: 0, 3 where there is no GPU driver, 1 for all else.
+// Purpose: flags in; one report out, or reports of the node until it is told to end. The exit codes that scripts rely on: 0, 3 where
+// there is no GPU driver, 1 for all else.
 // Invariants: what is wrong is one line on standard error. A driver that does not answer ends the process.
 package command
 
@@ -10,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,12 +47,15 @@ var formats = map[string]func(w io.Writer, r *gpu.Report) error{
 
 // New returns the command. backend says what the driver can talk to, for the version; exit ends the process.
 func New(driver reporter.Driver, backend string, exit func(code int)) *cobra.Command {
-	format := ""
+	format, isOnce := "", false
+	var node nodeOptions
 	cmd := &cobra.Command{
-		Use:   Name + " --once",
+		Use:   Name,
 		Short: "Report the health, memory and links of this machine's GPUs",
 		Long: `phalanx-reporter reads the GPUs of this machine through NVIDIA's driver and makes the report that Phalanx schedules by.
-With --once it prints the report and ends; no cluster is needed. The exit code is 3 if there is no GPU driver.`,
+With --once it prints the report and ends; no cluster is needed. The exit code is 3 if there is no GPU driver.
+Without, it reads them again and again and shows the report on the cluster's node: in an annotation, labels and a condition.
+Where there is no driver it waits for one.`,
 		Version:       fmt.Sprintf("%s (%s)", version, backend),
 		SilenceUsage:  true,
 		SilenceErrors: true, // Main prints them
@@ -63,6 +69,9 @@ With --once it prints the report and ends; no cluster is needed. The exit code i
 				fmt.Fprintln(cmd.ErrOrStderr(), Name+": "+reason)
 				exit(exitFailed)
 			}}
+			if !isOnce {
+				return node.run(cmd.Context(), driver, dog, cmd.ErrOrStderr())
+			}
 			report, err := once(driver, dog)
 			if err != nil {
 				return err
@@ -71,11 +80,9 @@ With --once it prints the report and ends; no cluster is needed. The exit code i
 		},
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	cmd.Flags().Bool("once", false, "print one report and end")
-	cmd.Flags().StringVarP(&format, "output", "o", "table", "json, as the annotation of the node has it, table or yaml")
-	if err := cmd.MarkFlagRequired("once"); err != nil {
-		panic(err) // there is no such flag: a mistake in the lines above
-	}
+	cmd.Flags().BoolVar(&isOnce, "once", false, "print one report and end")
+	cmd.Flags().StringVarP(&format, "output", "o", "table", "with --once: json, as the annotation of the node has it, table or yaml")
+	node.addFlags(cmd.Flags())
 	return cmd
 }
 
@@ -99,7 +106,9 @@ func Main(driver reporter.Driver, backend string) int {
 }
 
 func run(cmd *cobra.Command, stderr io.Writer) int {
-	err := cmd.ExecuteContext(context.Background())
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	err := cmd.ExecuteContext(ctx)
 	switch {
 	case err == nil:
 		return 0

@@ -109,17 +109,20 @@ func TestWhatGoesWrong(t *testing.T) {
 		want   string
 		code   int
 	}{
-		"no library":               {broken("Init", reporter.NoLibrary), []string{"--once"}, "phalanx-reporter: there are no GPUs to report: the GPU driver's library libnvidia-ml.so.1 was not found\n", 3},
-		"no driver":                {broken("Init", reporter.NotLoaded), []string{"--once"}, "phalanx-reporter: there are no GPUs to report: the GPU driver is not loaded\n", 3},
-		"no cgo":                   {broken("Init", reporter.NoBackend), []string{"--once"}, "phalanx-reporter: there are no GPUs to report: this program was built without cgo, and cannot talk to the GPU driver\n", 3},
-		"a driver that goes away":  {broken("Count", reporter.NotLoaded), []string{"--once"}, "phalanx-reporter: there are no GPUs to report: count of the GPUs: the GPU driver is not loaded\n", 3},
-		"a library of another age": {broken("Init", reporter.Mismatched), []string{"--once"}, "phalanx-reporter: the GPU driver and its library are of different versions\n", 1},
-		"an unknown error":         {broken("Init", fmt.Errorf("it returned 4")), []string{"--once"}, "phalanx-reporter: it returned 4\n", 1},
-		"no --once":                {fake.H100(), nil, "phalanx-reporter: required flag(s) \"once\" not set\n", 1},
-		"an unknown format":        {fake.H100(), []string{"--once", "-o", "xml"}, "phalanx-reporter: --output is \"xml\": it must be json, table or yaml\n", 1},
-		"an argument":              {fake.H100(), []string{"--once", "now"}, "phalanx-reporter: unknown command \"now\" for \"phalanx-reporter\"\n", 1},
-		"an unknown flag":          {fake.H100(), []string{"--twice"}, "phalanx-reporter: unknown flag: --twice\n", 1},
-		"a UUID that is none":      {func() *fake.Driver { d := fake.H100(); d.GPUs[0].ID = "gpu0"; return d }(), []string{"--once"}, "phalanx-reporter: GPU report: gpus[0].uuid is \"gpu0\": it must be \"GPU-\" and a UUID in lower case\n", 1},
+		"no library":                {broken("Init", reporter.NoLibrary), []string{"--once"}, "phalanx-reporter: there are no GPUs to report: the GPU driver's library libnvidia-ml.so.1 was not found\n", 3},
+		"no driver":                 {broken("Init", reporter.NotLoaded), []string{"--once"}, "phalanx-reporter: there are no GPUs to report: the GPU driver is not loaded\n", 3},
+		"no cgo":                    {broken("Init", reporter.NoBackend), []string{"--once"}, "phalanx-reporter: there are no GPUs to report: this program was built without cgo, and cannot talk to the GPU driver\n", 3},
+		"a driver that goes away":   {broken("Count", reporter.NotLoaded), []string{"--once"}, "phalanx-reporter: there are no GPUs to report: count of the GPUs: the GPU driver is not loaded\n", 3},
+		"a library of another age":  {broken("Init", reporter.Mismatched), []string{"--once"}, "phalanx-reporter: the GPU driver and its library are of different versions\n", 1},
+		"an unknown error":          {broken("Init", fmt.Errorf("it returned 4")), []string{"--once"}, "phalanx-reporter: it returned 4\n", 1},
+		"no node":                   {fake.H100(), []string{"--node-name="}, "phalanx-reporter: --node-name is \"\": it must be the name of this machine's node, which $NODE_NAME may say\n", 1},
+		"no namespace":              {fake.H100(), []string{"--node-name=n1", "--namespace=a/b"}, "phalanx-reporter: --namespace is \"a/b\": it must be the name of the Lease's namespace, which $POD_NAMESPACE may say\n", 1},
+		"a period without end":      {fake.H100(), []string{"--node-name=n1", "--namespace=gpus", "--period=1h"}, "phalanx-reporter: --period is 1h0m0s: it must be from 1s to 1m0s\n", 1},
+		"a kubeconfig that is none": {fake.H100(), []string{"--node-name=n1", "--namespace=gpus", "--kubeconfig=/nowhere/config"}, "phalanx-reporter: --kubeconfig: stat /nowhere/config: no such file or directory\n", 1},
+		"an unknown format":         {fake.H100(), []string{"--once", "-o", "xml"}, "phalanx-reporter: --output is \"xml\": it must be json, table or yaml\n", 1},
+		"an argument":               {fake.H100(), []string{"--once", "now"}, "phalanx-reporter: unknown command \"now\" for \"phalanx-reporter\"\n", 1},
+		"an unknown flag":           {fake.H100(), []string{"--twice"}, "phalanx-reporter: unknown flag: --twice\n", 1},
+		"a UUID that is none":       {func() *fake.Driver { d := fake.H100(); d.GPUs[0].ID = "gpu0"; return d }(), []string{"--once"}, "phalanx-reporter: GPU report: gpus[0].uuid is \"gpu0\": it must be \"GPU-\" and a UUID in lower case\n", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stdout, stderr, code := execute(test.driver, test.args...)

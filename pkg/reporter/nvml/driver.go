@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 
 	gonvml "github.com/NVIDIA/go-nvml/pkg/nvml"
 
@@ -18,7 +19,9 @@ const Backend = "NVML"
 // driver is the library.
 type driver struct {
 	lib gonvml.Interface
-	sys fs.FS           // what Linux tells in /sys
+	sys fs.FS // what Linux tells in /sys
+
+	mu  sync.Mutex
 	has map[string]bool // which functions the library has, of those that were looked for
 }
 
@@ -26,7 +29,9 @@ type driver struct {
 func New() reporter.Driver { return &driver{lib: gonvml.New(), sys: os.DirFS("/sys")} }
 
 func (d *driver) Init() error {
+	d.mu.Lock()
 	d.has = map[string]bool{}
+	d.mu.Unlock()
 	return faultOf("nvmlInit", d.lib.Init())
 }
 
@@ -62,15 +67,21 @@ func (d *driver) Device(index int) (reporter.Device, error) {
 
 // call calls a function if the library has it.
 func (d *driver) call(function string, do func() gonvml.Return) error {
+	if !d.hasFunction(function) {
+		return fmt.Errorf("%s: %w", function, reporter.NotSupported)
+	}
+	return faultOf(function, do())
+}
+
+func (d *driver) hasFunction(function string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	has, isKnown := d.has[function]
 	if !isKnown {
 		has = d.lib.Extensions().LookupSymbol(function) == nil
 		d.has[function] = has
 	}
-	if !has {
-		return fmt.Errorf("%s: %w", function, reporter.NotSupported)
-	}
-	return faultOf(function, do())
+	return has
 }
 
 // faults are those that mean something to the reporter.

@@ -4,6 +4,7 @@ package nvml
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	gonvml "github.com/NVIDIA/go-nvml/pkg/nvml"
@@ -27,11 +28,20 @@ func (d *driver) Watch(devices []reporter.Device) (reporter.Events, error) {
 		return nil, err
 	}
 	for _, v := range devices {
-		if err := e.register(v.(*device)); err != nil && !errors.Is(err, reporter.NotSupported) {
+		err := e.register(v.(*device))
+		if err != nil && !isOfOne(err) {
 			return nil, errors.Join(err, e.Close())
 		}
 	}
+	if len(e.uuids) == 0 { // what waiting for nothing returns, the library does not say
+		return nil, errors.Join(fmt.Errorf("XIDs of %d GPUs: %w", len(devices), reporter.NotSupported), e.Close())
+	}
 	return e, nil
+}
+
+// isOfOne is true for an error that says something about one GPU, of which there will be no XIDs.
+func isOfOne(err error) bool {
+	return errors.Is(err, reporter.NotSupported) || errors.Is(err, reporter.GPULost) || errors.Is(err, reporter.WantsReset)
 }
 
 // register asks for what is supported only: anything more is refused.
@@ -44,10 +54,13 @@ func (e *events) register(v *device) error {
 	if err != nil || supported&gonvml.EventTypeXidCriticalError == 0 {
 		return err
 	}
-	e.uuids[v.gpu] = uuid
-	return e.driver.call("nvmlDeviceRegisterEvents", func() gonvml.Return {
+	err = e.driver.call("nvmlDeviceRegisterEvents", func() gonvml.Return {
 		return v.gpu.RegisterEvents(gonvml.EventTypeXidCriticalError, e.set)
 	})
+	if err == nil {
+		e.uuids[v.gpu] = uuid
+	}
+	return err
 }
 
 func (e *events) Next(timeout time.Duration) (event reporter.Event, ok bool, err error) {

@@ -347,6 +347,7 @@ func TestAFunctionThatTheLibraryLacksIsNotCalled(t *testing.T) {
 		"IsProhibited": second(v.IsProhibited()), "Recovery": second(v.Recovery()), "RemappedRows": second(v.RemappedRows()), "RetiredPages": second(v.RetiredPages()),
 		"MemoryErrors": second(v.MemoryErrors()), "Fabric": second(v.Fabric()), "LinksUp": second(v.LinksUp()), "LinkPeer": second(v.LinkPeer(0)),
 		"IsSlowed": second(v.IsSlowed()), "PCIe": second(v.PCIe()), "BusyPercent": second(v.BusyPercent()), "EnergyMilliJoules": second(v.EnergyMilliJoules()),
+		"Celsius": second(v.Celsius()), "MilliWatts": second(v.MilliWatts()), "Clocks": second(v.Clocks()), "LinkErrors": second(v.LinkErrors()),
 		"Closeness": second(v.Closeness(v)), "Watch": second(v.driver.Watch(nil)),
 	} {
 		assert.ErrorIs(t, err, reporter.NotSupported, name)

@@ -1,11 +1,13 @@
 // Package fake is a GPU driver for tests, whose GPUs break as they are told to.
 //
 // It holds callers to the rules of a real one: a call before Init succeeded, or after Shutdown, panics, where NVML would end the
-// process. It belongs to one goroutine.
+// process. One goroutine may wait for events while another asks all else; change the driver while neither does.
 package fake
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
@@ -16,14 +18,19 @@ import (
 type Driver struct {
 	VersionText string
 	GPUs        []*GPU
-	// Faults are what calls of this name return instead: "Init", "Count", "Version", "Shutdown", "Watch".
+	// Faults are what calls of this name return instead: "Init", "Count", "Version", "Shutdown", "Watch", "Next", "Close".
 	Faults map[string]error
 	// Calls counts the calls by name, those of the GPUs too.
 	Calls map[string]int
-	// Events are what Watch brings.
-	Events []reporter.Event
+	// Watched are the GPUs that the last Watch asked for.
+	Watched []string
 
-	isOpen bool
+	// BeforeNext is called before each wait for an event.
+	BeforeNext func()
+
+	mu        sync.Mutex // for what calls change
+	isOpen    bool
+	listeners []*events
 }
 
 var _ reporter.Driver = (*Driver)(nil)
@@ -47,6 +54,9 @@ type GPU struct {
 	Bus               reporter.PCIe
 	Busy              int
 	Energy            uint64
+	Heat, Power       int
+	Speed             reporter.Clocks
+	LinkErrorCount    uint64
 
 	// Faults are what calls of this name return instead, Fault what all of them do, "Device" included, through which
 	// the GPU is found.
@@ -58,6 +68,8 @@ type GPU struct {
 
 // called counts a call, and returns its fault.
 func (d *Driver) called(call string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if !d.isOpen && call != "Init" {
 		panic("the driver is not open: " + call)
 	}
@@ -74,15 +86,21 @@ func (d *Driver) Init() error {
 		panic("the driver is open")
 	}
 	err := d.called("Init")
-	d.isOpen = err == nil
+	d.setOpen(err == nil)
 	return err
 }
 
 // Shutdown implements [reporter.Driver].
 func (d *Driver) Shutdown() error {
 	err := d.called("Shutdown")
-	d.isOpen = false
+	d.setOpen(false)
 	return err
+}
+
+func (d *Driver) setOpen(isOpen bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.isOpen = isOpen
 }
 
 // Version implements [reporter.Driver].
@@ -98,19 +116,68 @@ func (d *Driver) Device(index int) (reporter.Device, error) {
 }
 
 // Watch implements [reporter.Driver].
-func (d *Driver) Watch([]reporter.Device) (reporter.Events, error) { return d, d.called("Watch") }
+func (d *Driver) Watch(devices []reporter.Device) (reporter.Events, error) {
+	if err := d.called("Watch"); err != nil {
+		return nil, err
+	}
+	d.Watched = nil
+	for _, v := range devices {
+		d.Watched = append(d.Watched, v.(device).ID)
+	}
+	e := &events{driver: d, queue: make(chan reporter.Event, queued)}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.listeners = append(d.listeners, e)
+	return e, nil
+}
+
+// events are what one listener hears.
+type events struct {
+	driver *Driver
+	queue  chan reporter.Event
+}
+
+// queued is how many events the driver keeps for who listens. More than those are dropped, as NVML does.
+const queued = 1024
+
+// Happen tells who listens, if anybody does, of an XID.
+func (d *Driver) Happen(uuid string, xid int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.listeners {
+		select {
+		case e.queue <- reporter.Event{UUID: uuid, XID: xid}:
+		default:
+		}
+	}
+}
 
 // Next implements [reporter.Events].
-func (d *Driver) Next(time.Duration) (event reporter.Event, ok bool, err error) {
-	if err := d.called("Next"); err != nil || len(d.Events) == 0 {
+func (e *events) Next(timeout time.Duration) (event reporter.Event, ok bool, err error) {
+	if e.driver.BeforeNext != nil {
+		e.driver.BeforeNext()
+	}
+	if err := e.driver.called("Next"); err != nil {
 		return event, false, err
 	}
-	event, d.Events = d.Events[0], d.Events[1:]
-	return event, true, nil
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case event = <-e.queue:
+		return event, true, nil
+	case <-timer.C:
+		return event, false, nil
+	}
 }
 
 // Close implements [reporter.Events].
-func (d *Driver) Close() error { return d.called("Close") }
+func (e *events) Close() error {
+	d := e.driver
+	d.mu.Lock()
+	d.listeners = slices.DeleteFunc(d.listeners, func(other *events) bool { return other == e })
+	d.mu.Unlock()
+	return d.called("Close")
+}
 
 // device is a GPU as the driver gives it out.
 type device struct {
@@ -186,3 +253,7 @@ func (v device) BusyPercent() (int, error)    { return answer(v.Busy, v.called("
 func (v device) EnergyMilliJoules() (uint64, error) {
 	return answer(v.Energy, v.called("EnergyMilliJoules"))
 }
+func (v device) Celsius() (int, error)            { return answer(v.Heat, v.called("Celsius")) }
+func (v device) MilliWatts() (int, error)         { return answer(v.Power, v.called("MilliWatts")) }
+func (v device) Clocks() (reporter.Clocks, error) { return answer(v.Speed, v.called("Clocks")) }
+func (v device) LinkErrors() (uint64, error)      { return answer(v.LinkErrorCount, v.called("LinkErrors")) }

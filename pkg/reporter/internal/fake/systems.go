@@ -17,6 +17,7 @@ func New(version, product string, capability gpu.Capability, memoryMiB int, addr
 			NUMANode: 2 * i / len(addresses), MemoryUse: reporter.Memory{TotalMiB: memoryMiB, FreeMiB: memoryMiB - 500},
 			Near: func(*GPU) gpu.Closeness { return gpu.UnknownCloseness },
 			Bus:  reporter.PCIe{Generation: 1, MaxGeneration: 5, Width: 16, MaxWidth: 16}, Energy: 1_000_000,
+			Heat: 31, Power: 72_500, Speed: reporter.Clocks{ProcessorMHz: 345, MemoryMHz: 2619},
 		})
 	}
 	return d

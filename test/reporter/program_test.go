@@ -1,0 +1,93 @@
+package reporter
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/phalanx-scheduler/phalanx/test/cluster"
+)
+
+// build builds the reporter as `make build` does. Where the test can say nothing, it is skipped.
+func build(t *testing.T) string {
+	t.Helper()
+	root, err := cluster.Root()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), "make", "-s", "reporter")
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	program := filepath.Join(root, "bin", "phalanx-reporter")
+	out, _ = exec.CommandContext(t.Context(), program, "--once").CombinedOutput()
+	if !strings.Contains(string(out), "library libnvidia-ml.so.1 was not found") {
+		t.Skipf("this needs a program with a backend and a machine without a driver: %s", out)
+	}
+	return program
+}
+
+func TestTheProgramWaitsForADriver(t *testing.T) {
+	program := build(t)
+	makeNode(t, "bare")
+	before := getNode(t, "bare").ResourceVersion
+	kubeconfig, err := shared.KubeconfigForServiceAccount(t.Context(), namespace, serviceAccount)
+	require.NoError(t, err)
+	path, err := shared.WriteKubeconfig("phalanx-reporter", kubeconfig)
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	process, err := shared.StartProcess("phalanx-reporter", program, "--kubeconfig="+path, "--node-name=bare", "--namespace="+namespace,
+		"--period=1s", "--bind-address=127.0.0.1", "--secure-port="+port)
+	require.NoError(t, err)
+
+	const reason = "the GPU driver's library libnvidia-ml.so.1 was not found"
+	eventually(t, func() string {
+		status, body := look(t, address, "/readyz")
+		if status != 503 || !strings.HasSuffix(strings.TrimSpace(body), reason) {
+			return fmt.Sprintf("/readyz to say that there is no driver: it says %d %s", status, body)
+		}
+		return ""
+	})
+	status, _ := look(t, address, "/livez")
+	assert.Equal(t, 200, status, "it needs no restart")
+	status, _ = look(t, address, "/metrics")
+	assert.Equal(t, 401, status)
+	assert.Equal(t, before, getNode(t, "bare").ResourceVersion)
+	_, err = shared.Client.CoordinationV1().Leases(namespace).Get(t.Context(), "bare", metav1.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err), "what cannot report gives no sign of life: %v", err)
+	require.NoError(t, process.Stop())
+	log, err := os.ReadFile(process.LogPath())
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(string(log), "There are no GPUs to report. That is tried again"), "%s", log)
+}
+
+// look gets a path as somebody who is nobody. The status is 0 while nothing is served.
+func look(t *testing.T, address, path string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+path, nil)
+	require.NoError(t, err)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
