@@ -12,7 +12,7 @@ import (
 )
 
 // followLeases reflects the Leases of one namespace until the context is done: the reporters', and nothing of the many that the
-// kubelets renew. Whoever may not read them gets an error in the log now and then, and no report of theirs is ever fresh.
+// kubelets renew. Without reports there are none to follow, and perhaps no such namespace. Whoever may not read them gets an error in the log now and then, and no report of theirs is ever fresh.
 func followLeases(ctx context.Context, client kubernetes.Interface, namespace string, into cache.ReflectorStore) {
 	leases := client.CoordinationV1().Leases(namespace)
 	lw := cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{

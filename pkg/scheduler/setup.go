@@ -163,7 +163,13 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 		go edge.fleet.Run(ctx, surveyor.events, wake)
 	})
 	go edge.sources.run(ctx)
-	go followLeases(ctx, edge.client, edge.fleet.ReporterNamespace(), edge.fleet.Leases())
+	go func() {
+		select {
+		case <-edge.fleet.Reporting():
+			followLeases(ctx, edge.client, edge.fleet.ReporterNamespace(), edge.fleet.Leases())
+		case <-ctx.Done():
+		}
+	}()
 	return nil
 }
 

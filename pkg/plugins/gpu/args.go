@@ -16,7 +16,7 @@ import (
 
 // The defaults of what profiles share.
 const (
-	DefaultReporterNamespace = "phalanx-system"
+	DefaultReporterNamespace = "phalanx-reporter"
 	DefaultStaleAfterSeconds = 180
 	DefaultMaxStalePercent   = 20
 )
@@ -36,7 +36,7 @@ type GPUArgs struct {
 	// What follows is about the reporters, which all profiles share: it is enough to say it in one of them, and those that say
 	// it must agree.
 
-	// ReporterNamespace is where the reporters renew their Leases; phalanx-system if unset.
+	// ReporterNamespace is where the reporters renew their Leases; phalanx-reporter if unset.
 	ReporterNamespace *string `json:"reporterNamespace,omitempty"`
 	// StaleAfterSeconds is for how long a Lease may stand still before the report of its node is stale. At least 1; 180 if unset.
 	StaleAfterSeconds *int32 `json:"staleAfterSeconds,omitempty"`

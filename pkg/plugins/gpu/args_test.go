@@ -75,7 +75,7 @@ func TestWhatProfilesShare(t *testing.T) {
 	after, percent := w.fleet.staleness()
 	assert.Equal(t, 60.0, after.Seconds())
 	assert.Equal(t, 20, percent)
-	assert.Equal(t, "phalanx-system", w.fleet.ReporterNamespace())
+	assert.Equal(t, "phalanx-reporter", w.fleet.ReporterNamespace())
 
 	w.build(t, w.fleet, nil) // says nothing of it
 	w.build(t, w.fleet, &GPUArgs{StaleAfterSeconds: ptr.To[int32](60), ReporterNamespace: ptr.To("gpus"), MaxStalePercent: ptr.To[int32](50)})

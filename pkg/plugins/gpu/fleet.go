@@ -32,6 +32,8 @@ type Fleet struct {
 	domains map[string]int // how many nodes of an NVLink domain have users
 	offers  map[string]counted
 	recent  [2]member // read for hints
+
+	reporting chan struct{} // closed once any node has a report
 }
 
 // member is a node and what was read of it.
@@ -52,6 +54,7 @@ func NewFleet(clk clock.Clock) *Fleet {
 	return &Fleet{
 		clock: clk, pulse: pulse.New(clk),
 		nodes: map[string]*member{}, users: map[string]map[types.UID]bool{}, domains: map[string]int{}, offers: map[string]counted{},
+		reporting: make(chan struct{}),
 	}
 }
 
@@ -98,6 +101,9 @@ func (f *Fleet) staleness() (after time.Duration, percent int) {
 	}
 	return after, percent
 }
+
+// Reporting is closed as soon as any node has a report: before that there are no reporters to be heard of.
+func (f *Fleet) Reporting() <-chan struct{} { return f.reporting }
 
 // Leases takes in the reporters' Leases: a reflector writes into it.
 func (f *Fleet) Leases() cache.ReflectorStore { return f.pulse }
@@ -200,6 +206,11 @@ func (f *Fleet) setNode(name string, object *v1.Node) {
 	}
 	if m.read.HasReport() {
 		f.pulse.Follow(name)
+		select {
+		case <-f.reporting:
+		default:
+			close(f.reporting) // the lock is held
+		}
 	} else {
 		f.pulse.Forget(name)
 	}
