@@ -86,6 +86,7 @@ func TestADriverThatWasUpgradedEndsTheProgram(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		d.Faults = map[string]error{"Count": reporter.Mismatched}
+		d.Changed()
 		assert.EqualError(t, <-ended, "count of the GPUs: the GPU driver and its library are of different versions")
 	})
 }
