@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,23 +21,36 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/internal/fake"
 )
 
-// board is an API server that knows one node and its Lease. It is looked at while nobody writes.
+// board is an API server that knows one node and its Lease.
 type board struct {
+	mu    sync.Mutex
 	node  v1.Node
 	lease coordinationv1.Lease
 }
 
-func (b *board) Node(context.Context, string) (*v1.Node, error) { return &b.node, nil }
+func (b *board) Node(context.Context, string) (*v1.Node, error) {
+	node, _ := b.look()
+	return node, nil
+}
+
+// look returns copies of what it shows.
+func (b *board) look() (*v1.Node, *coordinationv1.Lease) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.node.DeepCopy(), b.lease.DeepCopy()
+}
 
 func (b *board) ApplyNodeStatus(_ context.Context, _ string, part map[string]any) error {
-	return fill(&b.node, part)
+	return b.fill(&b.node, part)
 }
 
 func (b *board) ApplyLease(_ context.Context, _, _ string, part map[string]any) error {
-	return fill(&b.lease, part)
+	return b.fill(&b.lease, part)
 }
 
-func fill(into any, part map[string]any) error {
+func (b *board) fill(into any, part map[string]any) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	text, err := json.Marshal(part)
 	if err != nil {
 		return err
@@ -55,18 +69,19 @@ func TestANodeShowsWhatItsGPUsAre(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		synctest.Wait()
+		node, before := api.look()
 		want, err := os.ReadFile("../../gpu/testdata/h100.json")
 		require.NoError(t, err)
-		assert.Equal(t, strings.TrimSpace(string(want)), api.node.Annotations["phalanx.dev/gpu-report"])
-		before := api.lease.Spec.RenewTime.Time
+		assert.Equal(t, strings.TrimSpace(string(want)), node.Annotations["phalanx.dev/gpu-report"])
 
 		time.Sleep(time.Minute)
 		d.Happen(fake.UUID(3), 79)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, "7 of 8 GPUs are usable. GPU 3 is in state lost: XID 79", api.node.Status.Conditions[0].Message)
-		assert.Equal(t, "gpus/n1", api.lease.Namespace+"/"+api.lease.Name)
-		assert.Equal(t, 50*time.Second, api.lease.Spec.RenewTime.Sub(before))
+		node, after := api.look()
+		assert.Equal(t, "7 of 8 GPUs are usable. GPU 3 is in state lost: XID 79", node.Status.Conditions[0].Message)
+		assert.Equal(t, "gpus/n1", after.Namespace+"/"+after.Name)
+		assert.Equal(t, 50*time.Second, after.Spec.RenewTime.Sub(before.Spec.RenewTime.Time))
 
 		cancel()
 		assert.NoError(t, <-ended)
@@ -86,6 +101,7 @@ func TestADriverThatWasUpgradedEndsTheProgram(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		d.Faults = map[string]error{"Count": reporter.Mismatched}
+		d.Changed()
 		assert.EqualError(t, <-ended, "count of the GPUs: the GPU driver and its library are of different versions")
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,7 @@ const period = 10 * time.Second
 // world is a publisher that is offered a report each period, a node, and time that jumps.
 type world struct {
 	t      *testing.T
+	mu     sync.Mutex // held by whoever looks at what follows, and let go to hand it over
 	client *fake.Clientset
 	log    bytes.Buffer
 	report *gpu.Report
@@ -46,7 +48,11 @@ func run(t *testing.T, do func(w *world)) {
 		ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "uid-1", Labels: map[string]string{"example.com/rack": "r1"}, Annotations: map[string]string{"example.com/note": "theirs"}},
 		Status:     v1.NodeStatus{Conditions: []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue, Reason: "KubeletReady"}}},
 	})}
-	w.client.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return w.fault != nil, nil, w.fault })
+	w.client.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.fault != nil, nil, w.fault
+	})
 	synctest.Test(t, func(t *testing.T) {
 		w.t, w.began = t, time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -58,6 +64,8 @@ func run(t *testing.T, do func(w *world)) {
 
 func (w *world) start(ctx context.Context) {
 	p := New(Options{API: fakeAPI{w.client}, Node: "n1", Namespace: "gpus", Holder: "pod-1", Log: slog.New(slog.NewTextHandler(&w.log, nil)), Done: func(what Request, err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.at = append(w.at, time.Now())
 		if err != nil {
 			what += "!"
@@ -67,11 +75,13 @@ func (w *world) start(ctx context.Context) {
 	go p.Run(ctx)
 	go func() {
 		for ctx.Err() == nil {
-			if !w.isSilent {
-				report := *w.report
+			w.mu.Lock()
+			report, isSilent, isWhole := *w.report, w.isSilent, !w.isDeaf
+			w.mu.Unlock()
+			if !isSilent {
 				text, err := report.Encode()
 				assert.NoError(w.t, err)
-				p.Offer(&report, text, !w.isDeaf)
+				p.Offer(&report, text, isWhole)
 			}
 			select {
 			case <-ctx.Done():
@@ -129,7 +139,9 @@ func (w *world) state(i int, s gpu.State, reasons ...string) {
 
 // pass lets time go by, and returns what was requested, in order.
 func (w *world) pass(d time.Duration) string {
+	w.mu.Lock()
 	w.done, w.at = nil, nil
+	w.mu.Unlock()
 	time.Sleep(d)
 	synctest.Wait()
 	return strings.Join(w.done, " ")

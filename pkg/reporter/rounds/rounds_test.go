@@ -71,6 +71,7 @@ func run(t *testing.T, d *fake.Driver, do func(w *world)) {
 
 // pass lets time go by.
 func (w *world) pass(d time.Duration) {
+	w.driver.Changed()
 	time.Sleep(d)
 	synctest.Wait()
 }

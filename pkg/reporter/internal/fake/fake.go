@@ -137,6 +137,12 @@ type events struct {
 	queue  chan reporter.Event
 }
 
+// Changed hands over to who calls the driver what another goroutine changed of it since.
+func (d *Driver) Changed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+}
+
 // queued is how many events the driver keeps for who listens. More than those are dropped, as NVML does.
 const queued = 1024
 
