@@ -35,12 +35,13 @@ func TestTheReadmesManifestRuns(t *testing.T) {
 }
 
 // TestTheReadmesFoldersAreWhatTestsInstall holds the commands of the README to folders that other tests of this package
-// apply, each of them, to a cluster: manifests/default to the shared one, manifests/base to those without CRDs.
+// apply, each of them, to a cluster: manifests/default to the shared one, manifests/base to those without CRDs, manifests/reporter
+// in test/reporter.
 func TestTheReadmesFoldersAreWhatTestsInstall(t *testing.T) {
 	t.Parallel()
 	var folders []string
 	for _, found := range regexp.MustCompile(`kubectl apply -k (\S+)`).FindAllStringSubmatch(readme(t), -1) {
 		folders = append(folders, found[1])
 	}
-	require.Equal(t, "manifests/default manifests/base", strings.Join(folders, " "))
+	require.Equal(t, "manifests/default manifests/base manifests/reporter", strings.Join(folders, " "))
 }

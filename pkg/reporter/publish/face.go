@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// ReportKey is the annotation of the report.
-	ReportKey = gang.KeyPrefix + "gpu-report"
 	// ConditionType is the condition's.
 	ConditionType v1.NodeConditionType = "GPUHealthy"
 )
@@ -125,7 +123,7 @@ func conditionOf(report *gpu.Report) v1.NodeCondition {
 
 // faceOn is what a node shows, and since when the condition has its status.
 func faceOn(node *v1.Node) (f face, since time.Time) {
-	f = face{report: node.Annotations[ReportKey], labels: map[string]string{}}
+	f = face{report: node.Annotations[gang.GPUReportKey], labels: map[string]string{}}
 	for _, key := range []string{ProductKey, LinkKey, CliqueKey} {
 		if value, ok := node.Labels[key]; ok {
 			f.labels[key] = value
@@ -146,7 +144,7 @@ func (f face) part(node string, now, since time.Time) map[string]any {
 	condition.LastHeartbeatTime, condition.LastTransitionTime = metav1.NewTime(now), metav1.NewTime(since)
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Node",
-		"metadata": map[string]any{"name": node, "labels": f.labels, "annotations": map[string]string{ReportKey: f.report}},
+		"metadata": map[string]any{"name": node, "labels": f.labels, "annotations": map[string]string{gang.GPUReportKey: f.report}},
 		"status":   map[string]any{"conditions": []v1.NodeCondition{condition}},
 	}
 }

@@ -23,6 +23,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/utils/ptr"
 
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
 )
 
@@ -242,7 +243,7 @@ func TestWorseIsWrittenAtOnceButEachTenSeconds(t *testing.T) {
 
 // shown is the report that the node shows.
 func (w *world) shown() gpu.Report {
-	report, err := gpu.Parse([]byte(w.node().Annotations[ReportKey]))
+	report, err := gpu.Parse([]byte(w.node().Annotations[gang.GPUReportKey]))
 	require.NoError(w.t, err)
 	return report
 }
