@@ -20,6 +20,10 @@ const (
 // GPUReportKey is the annotation of a node in which its reporter tells of the GPUs: see package gpu.
 const GPUReportKey = KeyPrefix + "gpu-report"
 
+// GPUCliqueKey is the label of a node that names the multi-node NVLink domain of its GPUs and the clique in it, written by its
+// reporter: nodes with the same value reach each other over NVLink.
+const GPUCliqueKey = KeyPrefix + "gpu-clique"
+
 // The annotations by which a pod, or its PodGroup, says what GPUs it needs.
 const (
 	GPUMemoryKey     = KeyPrefix + "gpu-memory"

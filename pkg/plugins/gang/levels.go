@@ -55,8 +55,9 @@ var presets = map[string][]Level{
 		{"block", "cloud.google.com/gce-topology-block"}, {"sub-block", "cloud.google.com/gce-topology-subblock"},
 		{"gce-host", "cloud.google.com/gce-topology-host"},
 	},
-	"oci":    {{"network-block", "oci.oraclecloud.com/host.network_block_id"}, {"rack", "oci.oraclecloud.com/host.rack_id"}},
-	"nvlink": {{"nvlink-clique", "nvidia.com/gpu.clique"}},
+	"oci": {{"network-block", "oci.oraclecloud.com/host.network_block_id"}, {"rack", "oci.oraclecloud.com/host.rack_id"}},
+	// Both say the same, where both are there: one is GPU feature discovery's, one our reporter's.
+	"nvlink": {{"nvlink-clique", "nvidia.com/gpu.clique"}, {"gpu-clique", gang.GPUCliqueKey}},
 }
 
 // nvidiaLevels are those of both presets of older topograph releases in one order, in which each of the two stands as well.

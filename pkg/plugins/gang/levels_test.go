@@ -1,12 +1,15 @@
 package gang
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
@@ -113,5 +116,24 @@ func TestPresetsAreLevelsThatAnybodyMayWrite(t *testing.T) {
 			continue
 		}
 		require.NoError(t, (&Topology{Levels: presets[name]}).validate(field.NewPath("topology")), name)
+	}
+}
+
+func TestAnNVL72IsADomain(t *testing.T) {
+	for _, label := range []string{"nvidia.com/gpu.clique", gang.GPUCliqueKey} {
+		var nodes []fwk.NodeInfo
+		for tray := range 36 {
+			nodes = append(nodes, nodeWith(fmt.Sprint("tray-", tray), list("nvidia.com/gpu", "4"), nil, func(n *v1.Node) {
+				n.Labels = map[string]string{label: fmt.Sprint("cluster.", tray%2)}
+			}))
+		}
+		for members, trays := range map[int]int{72: 18, 64: 16} {
+			c := cluster.New(Topology{Preset: DefaultPreset}.clusterLevels())
+			c.Update(nodes)
+			solution, why := (&Gang{}).solve(t.Context(), newProblem(klog.Background(), c, classesOf(podsWith(members, gpus("1")), noRole), members, nil))
+			require.Zero(t, why)
+			require.Equal(t, 1, solution.Depth, "one clique holds it")
+			require.Len(t, solution.Nodes(), trays, "whole trays are left")
+		}
 	}
 }

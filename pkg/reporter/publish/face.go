@@ -25,8 +25,6 @@ const (
 	ProductKey = gang.KeyPrefix + "gpu-product"
 	// LinkKey is the kind of NVLinks between them.
 	LinkKey = gang.KeyPrefix + "gpu-link"
-	// CliqueKey names the multi-node NVLink domain and the clique in it: nodes with the same value reach each other over NVLink.
-	CliqueKey = gang.KeyPrefix + "gpu-clique"
 )
 
 // The condition's reasons.
@@ -57,7 +55,7 @@ func faceOf(report *gpu.Report, text []byte) face {
 		f.labels[ProductKey] = product
 	}
 	if !report.Fabric.IsZero() {
-		f.labels[CliqueKey] = fmt.Sprintf("%s.%d", report.Fabric.UUID, report.Fabric.Clique)
+		f.labels[gang.GPUCliqueKey] = fmt.Sprintf("%s.%d", report.Fabric.UUID, report.Fabric.Clique)
 	}
 	return f
 }
@@ -124,7 +122,7 @@ func conditionOf(report *gpu.Report) v1.NodeCondition {
 // faceOn is what a node shows, and since when the condition has its status.
 func faceOn(node *v1.Node) (f face, since time.Time) {
 	f = face{report: node.Annotations[gang.GPUReportKey], labels: map[string]string{}}
-	for _, key := range []string{ProductKey, LinkKey, CliqueKey} {
+	for _, key := range []string{ProductKey, LinkKey, gang.GPUCliqueKey} {
 		if value, ok := node.Labels[key]; ok {
 			f.labels[key] = value
 		}
