@@ -6,7 +6,8 @@
 //
 //	Sort.Less              half-started gangs first (after a crash), then by priority, then by age
 //	PreEnqueue             a gang is tried once it can be complete; what it lacks is known to the account
-//	GeneratePlacements     plans the whole gang, or refuses it, before any member is tried
+//	GeneratePlacements     plans the whole gang, or refuses it, before any member is tried (by the solver, or where members
+//	                       depend on each other in ways that it cannot count by a search: see search.go)
 //	PreFilter, Filter      hold each member to the node of the plan
 //	Reserve, Unreserve     count the roles placed in this try; give back a gang that waits in Permit when one of it goes
 //	placementFeasible      enough members, and enough of each role (see [Attach])
@@ -52,7 +53,7 @@ type Gang struct {
 	clusters map[string]*cluster.Cluster // by the levels that they know; "" is the configured ones
 	refusals refusals
 	homes    homes
-	unsure   map[gang.Key]bool // gangs whose plan the filters turned away once members were placed by it
+	unsure   map[gang.Key]bool // gangs to search for places: members of theirs got into each other's way
 }
 
 var (

@@ -25,7 +25,7 @@ import (
 type try struct {
 	key     gang.Key
 	demand  ledger.Demand
-	foes    []labels.Selector // whom pods that run will not have beside them
+	foes    []labels.Selector // by which members are told apart: of pods that run and mind some of them, and of siblings
 	classes []class
 	need    int            // members that must be placed in this try
 	perRole map[string]int // members of a role that must be placed in this try
