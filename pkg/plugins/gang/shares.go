@@ -33,7 +33,7 @@ func takeShares(classes []*class) bool {
 	for _, c := range classes {
 		c.shares = nil
 		for _, port := range schedutil.GetHostPorts(c.pod()) {
-			name := fmt.Sprintf("host port %d/%s", port.HostPort, cmp.Or(port.Protocol, v1.ProtocolTCP))
+			name := nameOf(port)
 			if ports[name] == nil {
 				ports[name] = &hostPorts{}
 			}
@@ -42,7 +42,7 @@ func takeShares(classes []*class) bool {
 	}
 	for _, c := range classes {
 		for _, port := range schedutil.GetHostPorts(c.pod()) {
-			name := fmt.Sprintf("host port %d/%s", port.HostPort, cmp.Or(port.Protocol, v1.ProtocolTCP))
+			name := nameOf(port)
 			for _, taken := range ports[name].takenBy(port.HostIP) {
 				c.take(share{name + taken, cluster.Whole})
 			}
@@ -80,6 +80,10 @@ func (c *class) take(s share) {
 	if !slices.Contains(c.shares, s) {
 		c.shares = append(c.shares, s)
 	}
+}
+
+func nameOf(port v1.ContainerPort) string {
+	return fmt.Sprintf("host port %d/%s", port.HostPort, cmp.Or(port.Protocol, v1.ProtocolTCP))
 }
 
 // hostPorts are the addresses on which a port is wanted. A port on all addresses is in the way of the same one on any.
