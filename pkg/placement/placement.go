@@ -122,6 +122,15 @@ func (p Plan) Nodes() []int {
 	return nodes
 }
 
+// Members counts those that have a place.
+func (p Plan) Members() int {
+	sum := 0
+	for _, place := range p.Places {
+		sum += place.Members
+	}
+	return sum
+}
+
 // Placed counts the members of a class that have a place.
 func (p Plan) Placed(class int) int {
 	sum := 0

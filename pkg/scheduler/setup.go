@@ -104,7 +104,7 @@ func newCore(ctx context.Context, opts *options.Options, cc *appconfig.Completed
 		core.WithProfiles(cc.ComponentConfig.Profiles...),
 		core.WithPercentageOfNodesToScore(cc.ComponentConfig.PercentageOfNodesToScore),
 		core.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{
-			gangplugin.Name:     gangplugin.Factory(edge.ledger, edge.hyperNodes),
+			gangplugin.Name:     gangplugin.Factory(edge.ledger, edge.hyperNodes, edge.fleet),
 			gangplugin.SortName: gangplugin.SortFactory(edge.ledger),
 			gpuplugin.Name:      gpuplugin.Factory(edge.fleet),
 		}),

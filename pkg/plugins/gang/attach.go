@@ -44,6 +44,8 @@ func (profile) RunPlacementFeasiblePlugins(_ context.Context, placement fwk.Plac
 	return placementFeasible(placement, info, progress)
 }
 
+var undecided = fwk.NewStatus(fwk.Wait, "not all members were looked at")
+
 // placementFeasible is called before the first member of a try and after each.
 func placementFeasible(placement fwk.PlacementCycleState, info fwk.PodGroupInfo, progress framework.PlacementProgress) *fwk.Status {
 	need := minCount(info)
@@ -58,9 +60,16 @@ func placementFeasible(placement fwk.PlacementCycleState, info fwk.PodGroupInfo,
 		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("%d of %d members fit", progress.Scheduled, need))
 	}
 	if progress.Scheduled < need {
+		if progress.Remaining > 0 { // nobody reads what is said between two members
+			return undecided
+		}
 		return fwk.NewStatus(fwk.Wait, fmt.Sprintf("%d of %d members fit so far", progress.Scheduled, need))
 	}
 	if !isTried {
+		return nil
+	}
+	if len(t.perRole) == 0 {
+		t.hasPlan = progress.Remaining == 0
 		return nil
 	}
 	roles := rolesIn(placement)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	resourcehelper "k8s.io/component-helpers/resource"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/utils/ptr"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
@@ -110,10 +111,14 @@ func isAlike(a, b *v1.Pod) bool {
 		maps.Equal(a.Spec.NodeSelector, b.Spec.NodeSelector) &&
 		sameOrDeepEqual(a.Spec.Resources, b.Spec.Resources) &&
 		sameOrDeepEqual(a.Spec.Affinity, b.Spec.Affinity) &&
-		equality.Semantic.DeepEqual(a.Spec.Tolerations, b.Spec.Tolerations) &&
+		slices.EqualFunc(a.Spec.Tolerations, b.Spec.Tolerations, sameToleration) &&
 		sameList(a.Spec.TopologySpreadConstraints, b.Spec.TopologySpreadConstraints) &&
 		sameList(a.Spec.ResourceClaims, b.Spec.ResourceClaims) &&
 		gpu.SaySame(a, b)
+}
+
+func sameToleration(a, b v1.Toleration) bool {
+	return a.Key == b.Key && a.Operator == b.Operator && a.Value == b.Value && a.Effect == b.Effect && ptr.Equal(a.TolerationSeconds, b.TolerationSeconds)
 }
 
 // sameContainer is written out where reflection would take most of the time of a large gang's try.

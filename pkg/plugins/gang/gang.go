@@ -34,6 +34,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 // Name is the plugin's name in profiles and pluginConfig.
@@ -44,6 +45,7 @@ type Gang struct {
 	handle        fwk.Handle
 	account       Account
 	hyperNodes    HyperNodes
+	gpus          GPUs // nil if nobody knows of any
 	permitTimeout time.Duration
 	waiting       waitingMembers
 
@@ -53,6 +55,7 @@ type Gang struct {
 	clusters map[string]*cluster.Cluster // by the levels that they know; "" is the configured ones
 	refusals refusals
 	homes    homes
+	asked    *bool             // whether the profile has the GPU plugin's filter, once that is known
 	unsure   map[gang.Key]bool // gangs to search for places: members of theirs got into each other's way
 }
 
@@ -86,8 +89,18 @@ type HyperNodes interface {
 	Current() *hypernode.Tree
 }
 
+// GPUs are what reports say of them; a gpu.Fleet is one.
+type GPUs interface {
+	// Refusal says why a node does not take a pod that needs this of its GPUs, "" if it does.
+	Refusal(info fwk.NodeInfo, need gpu.Need) (reason string, isCurable bool)
+	// IsDoubtful is true for a node that is better left alone by who can stand as well elsewhere.
+	IsDoubtful(info fwk.NodeInfo) bool
+	// Epoch tells how long answers hold: while it is the same they depend on the node with its pods alone.
+	Epoch() uint64
+}
+
 // Factory returns what the framework builds the plugin with, once per profile.
-func Factory(account Account, hyperNodes HyperNodes) frameworkruntime.PluginFactory {
+func Factory(account Account, hyperNodes HyperNodes, gpus GPUs) frameworkruntime.PluginFactory {
 	return func(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 		args, err := argsOf(object)
 		if err != nil {
@@ -97,6 +110,7 @@ func Factory(account Account, hyperNodes HyperNodes) frameworkruntime.PluginFact
 			handle:        handle,
 			account:       account,
 			hyperNodes:    hyperNodes,
+			gpus:          gpus,
 			permitTimeout: time.Duration(*args.ScheduleTimeoutSeconds) * time.Second,
 			levels:        args.Topology.clusterLevels(),
 			clusters:      map[string]*cluster.Cluster{},
@@ -197,7 +211,7 @@ func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _
 		return
 	}
 	if state.IsPodGroupSchedulingCycle() {
-		countRole(state, g.account.Role(key, pod), -1)
+		g.countRole(state, pod, -1)
 		return
 	}
 	if !g.waiting.has(key, pod.UID) {

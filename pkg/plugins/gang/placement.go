@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -24,6 +25,7 @@ import (
 // try is what the plugin remembers of one try to place a gang. The scheduler works on one gang at a time, in one goroutine.
 type try struct {
 	key     gang.Key
+	group   *schedulingv1beta1.PodGroup
 	demand  ledger.Demand
 	foes    []labels.Selector // by which members are told apart: of pods that run and mind some of them, and of siblings
 	classes []class
@@ -67,7 +69,7 @@ func tryOf(state reader) (*try, bool) {
 // GeneratePlacements is called once per try, before any member is looked at. It plans the whole gang at once, and returns the
 // plan's nodes as the only placement; or it refuses the gang, and no member is looked at.
 func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, parent *fwk.Placement) (_ *fwk.GeneratePlacementsResult, status *fwk.Status) {
-	t := &try{key: gang.KeyOf(info.GetNamespace(), info.GetName())}
+	t := &try{key: gang.KeyOf(info.GetNamespace(), info.GetName()), group: info.GetPodGroup()}
 	defer func() {
 		if r := recover(); r != nil {
 			status = g.survive(ctx, t, r)
@@ -148,22 +150,24 @@ func (g *Gang) openRoles(key gang.Key, minimum map[string]int32, succeeded map[s
 
 // Reserve is called for each member that found a node, in the simulation of a try and again when it is carried out.
 func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) *fwk.Status {
-	if key, ok := keyOf(pod); ok && state.IsPodGroupSchedulingCycle() {
-		countRole(state, g.account.Role(key, pod), 1)
+	if state.IsPodGroupSchedulingCycle() {
+		g.countRole(state, pod, 1)
 	}
 	return nil
 }
 
-func countRole(state fwk.CycleState, role string, by int) {
+// countRole counts a member for its role in one placement, where that matters to anybody.
+func (g *Gang) countRole(state fwk.CycleState, pod *v1.Pod, by int) {
 	placement := state.GetPlacementCycleState()
 	if placement == nil {
 		return
 	}
-	if t, ok := tryOf(placement.GetPodGroupSchedulingCycle()); !ok || len(t.perRole) == 0 {
+	t, ok := tryOf(placement.GetPodGroupSchedulingCycle())
+	if !ok || len(t.perRole) == 0 {
 		return
 	}
 	roles := rolesIn(placement)
-	roles[role] += by
+	roles[g.account.Role(t.key, pod)] += by
 	placement.Write(rolesKey, roles)
 }
 

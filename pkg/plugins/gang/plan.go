@@ -36,7 +36,7 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 		}
 	}
 	for _, class := range t.classes {
-		if _, complaint := gpu.NeedOf(class.pod(), info.GetPodGroup()); complaint != "" {
+		if _, complaint := gpu.NeedOf(class.pod(), t.group); complaint != "" {
 			t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: complaint}
 			return nil
 		}
@@ -55,8 +55,9 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 	if parts != nil { // slices are parts then, or wished for by them
 		wish.SliceSize, wish.Slice = 0, gang.Level{}
 	}
-	isSearched := g.unsure[t.key] || dependsOnSiblings(t.classes, info.GetPodGroup()) || !t.share(parts, nodes)
+	isSearched := g.unsure[t.key] || dependsOnSiblings(t.classes, t.group) || !t.share(parts, nodes)
 	p := newProblem(klog.FromContext(ctx), c, t.classes, t.need, t.perRole)
+	g.closeNodes(p, t.group)
 	if complaint := p.wish(wish); complaint != "" {
 		t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: complaint}
 		return nil
@@ -97,7 +98,7 @@ func (g *Gang) planWhole(ctx context.Context, t *try, p *problem) []*fwk.Placeme
 
 // pinned makes a solution the try's plan.
 func (p *problem) pinned(t *try, solution placement.Plan) []*fwk.Placement {
-	t.plan = make(plan)
+	t.plan = make(plan, p.members())
 	p.pin(solution, t.plan)
 	return []*fwk.Placement{placementOn(p.cluster, p.domainName(solution.Depth, solution.Domain), solution.Nodes())}
 }
@@ -144,10 +145,7 @@ func (p *problem) wish(w gang.Wish) (complaint string) {
 	if p.Slice.Depth, complaint = depth(p.cluster, w.Slice); complaint != "" {
 		return complaint
 	}
-	members := 0
-	for _, c := range p.classes {
-		members += len(c.members)
-	}
+	members := p.members()
 	switch {
 	case p.Slice.Depth < p.Required:
 		return fmt.Sprintf("%s is a broader level than %s", w.Slice.Source, w.Required.Source)
@@ -158,6 +156,14 @@ func (p *problem) wish(w gang.Wish) (complaint string) {
 	}
 	p.Minimum += (p.Slice.Size - p.Minimum%p.Slice.Size) % p.Slice.Size // a slice starts as a whole
 	return ""
+}
+
+func (p *problem) members() int {
+	sum := 0
+	for i := range p.classes {
+		sum += len(p.classes[i].members)
+	}
+	return sum
 }
 
 // placementOn is nodes, in any order and as often as they come, for the framework.

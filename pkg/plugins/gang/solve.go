@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -61,7 +60,7 @@ func (g *Gang) solve(ctx context.Context, p *problem) (placement.Plan, gang.Wait
 			return placement.Plan{}, why
 		}
 		if rejected == 0 {
-			return solution, gang.Waiting{}
+			return g.spare(ctx, p, solution), gang.Waiting{}
 		}
 		plansRejected.Inc()
 	}
@@ -174,7 +173,7 @@ func (p *problem) rejection(ctx context.Context, runner filterRunner, s *filterS
 	if status.IsSuccess() {
 		return ""
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(status.Message(), "node(s) "), "had ")
+	return cluster.Words(status.Message())
 }
 
 // exclude keeps a class off a node for the rest of the try.

@@ -46,6 +46,7 @@ type member struct {
 type counted struct {
 	member
 	generation int64
+	requested  int64 // GPUs
 	taken      offer.Taken
 }
 
@@ -116,23 +117,35 @@ func (f *Fleet) Refusal(info fwk.NodeInfo, need Need) (reason string, isCurable 
 	return why.Reason, why.IsCurable
 }
 
+// IsDoubtful is true for a node that a pod with GPUs is better not put on, if it can stand as well elsewhere: a free GPU is
+// degraded or has memory in use that no pod explains, or the report is stale.
+func (f *Fleet) IsDoubtful(info fwk.NodeInfo) bool {
+	o := f.offer(info)
+	return o.IsDoubtful()
+}
+
+// Epoch changes after reports went stale, or ceased to be. Besides, what the fleet says of a node depends on nothing but the node
+// with its pods.
+func (f *Fleet) Epoch() uint64 { return f.pulse.Epoch() }
+
 func (f *Fleet) merits(info fwk.NodeInfo, need Need) offer.Merits {
 	o := f.offer(info)
 	return o.Merits(need, f.isWhole(o.Domain), &f.forecasts)
 }
 
-// offer returns what a node offers. What was read and counted of it last holds while it is the same node: every change of a
-// node or of its pods, in the cache or in a simulation, gives it another generation.
+// offer returns what a node offers. What was read and counted of it last holds while it is the same node with the same pods. A
+// change in the cache gives it another generation; a simulation in the snapshot does not, but pods that it adds show no GPUs, so
+// that all there is to them is how many they ask for.
 func (f *Fleet) offer(info fwk.NodeInfo) offer.Offer {
-	object, generation := info.Node(), info.GetGeneration()
+	object, generation, requested := info.Node(), info.GetGeneration(), info.GetRequested().GetScalarResources()[offer.GPU]
 	f.mu.RLock()
 	c := f.offers[object.Name]
 	f.mu.RUnlock()
-	if c.object != object || c.generation != generation {
+	if c.object != object || c.generation != generation || c.requested != requested {
 		if c.object != object {
 			c.member = member{object, offer.Read(object, c.read)}
 		}
-		c.generation, c.taken = generation, c.read.TakenBy(info.GetPods())
+		c.generation, c.requested, c.taken = generation, requested, c.read.TakenBy(info.GetPods())
 		f.mu.Lock()
 		f.offers[object.Name] = c
 		f.mu.Unlock()

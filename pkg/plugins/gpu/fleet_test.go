@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/clock"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
@@ -198,4 +200,23 @@ func BenchmarkFilterAndScore(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A simulation adds pods to a node of the snapshot and leaves it its generation.
+func TestPodsOfASimulationCount(t *testing.T) {
+	w := newWorld(t, nil)
+	info := infoOf(nodeWith(t, "n1", "dgx1-v100"))
+	two := podWith("two", 2, gang.GPULinkKey, "required:nvlink")
+	require.Empty(t, w.filter(t, two, info))
+
+	before := info.GetGeneration()
+	assumed, err := framework.NewPodInfo(podWith("first", 4))
+	require.NoError(t, err)
+	info.AddPodInfo(assumed)
+	info.Generation = before
+	require.Equal(t, "node(s) had GPUs left of which it is not known whether they are linked as required", w.filter(t, two, info))
+
+	require.NoError(t, info.RemovePod(klog.Background(), assumed.Pod))
+	info.Generation = before
+	require.Empty(t, w.filter(t, two, info), "and when it is over")
 }

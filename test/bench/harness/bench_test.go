@@ -50,11 +50,11 @@ func prepare() error {
 }
 
 func BenchmarkPerfScheduling(b *testing.B) {
-	ours := &edge{}
+	ours := &edge{fleet: gpuplugin.NewFleet(clock.RealClock{})}
 	perf.RunBenchmarkPerfScheduling(b, "workloads.yaml", "bench", frameworkruntime.Registry{
 		gangplugin.Name:     ours.gang,
 		gangplugin.SortName: ours.sort,
-		gpuplugin.Name:      gpuplugin.Factory(gpuplugin.NewFleet(clock.RealClock{})),
+		gpuplugin.Name:      gpuplugin.Factory(ours.fleet),
 		roundRobinName:      newRoundRobin,
 	},
 		perf.WithPodsSchedulingTimeout(patience),

@@ -18,6 +18,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/native"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
+	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
 
 // edge puts our plugins into a scheduler that upstream's harness builds, which leaves no place for an informer factory of
@@ -26,6 +27,7 @@ import (
 // behind, and costs what it costs in production.
 type edge struct {
 	ledger *ledger.Ledger // nil unless the profile has our plugins
+	fleet  *gpuplugin.Fleet
 }
 
 // gang is the factory of the plugin.
@@ -33,7 +35,7 @@ func (e *edge) gang(ctx context.Context, args runtime.Object, handle fwk.Handle)
 	if err := e.follow(handle.SharedInformerFactory()); err != nil {
 		return nil, err
 	}
-	return gangplugin.Factory(e.ledger, hypernode.NewSet())(ctx, args, handle)
+	return gangplugin.Factory(e.ledger, hypernode.NewSet(), e.fleet)(ctx, args, handle)
 }
 
 // sort is the factory of the plugin that orders the queue.

@@ -12,14 +12,10 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 )
 
-// maxAdmissions bounds how many sorts of pods are remembered with the nodes that admit them.
-const maxAdmissions = 128
-
 // admission is which nodes admit pods of one sort, by what the nodes' objects say.
 type admission struct {
 	by   []uint8
-	seen int // of objects
-	used int
+	seen position
 }
 
 // reasons are why a node's object turns a pod away.
@@ -37,35 +33,14 @@ const (
 // when they have the same key, and costs the nodes whose objects changed since.
 func (c *Cluster) Excluded(logger klog.Logger, pod *v1.Pod) (excluded *placement.Exclusions, key string) {
 	judge := judgeFor(pod)
-	a, ok := c.admissions[judge.key]
-	if !ok {
-		c.forgetOldest()
-		a = &admission{by: make([]uint8, c.tree.Len()), seen: len(c.objects)}
-		c.admissions[judge.key] = a
-		for i := range a.by {
-			a.by[i] = judge.of(logger, c.Info(i).Node())
-		}
+	a, isNew := c.admissions.of(judge.key)
+	if isNew {
+		a.by = make([]uint8, c.tree.Len())
 	}
-	c.uses++
-	a.used = c.uses
-	for _, i := range c.objects[a.seen:] {
-		a.by[i] = judge.of(logger, c.Info(int(i)).Node())
+	for i := range c.objects.since(&a.seen, c.tree.Len()) {
+		a.by[i] = judge.of(logger, c.Info(i).Node())
 	}
-	a.seen = len(c.objects)
 	return &placement.Exclusions{Reasons: reasons, By: a.by}, judge.key
-}
-
-func (c *Cluster) forgetOldest() {
-	if len(c.admissions) < maxAdmissions {
-		return
-	}
-	oldest, key := c.uses+1, ""
-	for k, a := range c.admissions {
-		if a.used < oldest {
-			oldest, key = a.used, k
-		}
-	}
-	delete(c.admissions, key)
 }
 
 // judge decides about nodes for pods of one sort.

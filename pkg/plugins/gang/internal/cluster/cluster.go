@@ -40,9 +40,10 @@ type Cluster struct {
 	infos  []fwk.NodeInfo // by number; nil after a change of the tree
 	round  int
 
-	admissions map[string]*admission
-	objects    []int32 // numbers of nodes whose object changed since the tree was built
-	uses       int
+	admissions memory[admission]
+	closings   memory[closing]
+	objects    journal // of nodes whose object changed since the tree was built
+	changes    journal // and of those that changed at all
 	helped     int
 	reserved   map[int]*node // by number: see Reserve
 }
@@ -69,7 +70,7 @@ func New(levels []Level) *Cluster {
 	empty := fabric.New()
 	return &Cluster{
 		configured: levels, labelled: make([]int, len(levels)),
-		fabric: empty, common: commonResources(empty), tree: empty.Tree(), nodes: map[string]*node{}, admissions: map[string]*admission{},
+		fabric: empty, common: commonResources(empty), tree: empty.Tree(), nodes: map[string]*node{},
 	}
 }
 
@@ -95,8 +96,8 @@ func (c *Cluster) Update(infos []fwk.NodeInfo) {
 	}
 	if tree := c.fabric.Tree(); tree != c.tree {
 		c.tree, c.infos = tree, nil
-		c.objects = c.objects[:0]
-		clear(c.admissions)
+		c.objects, c.changes = journal{}, journal{}
+		c.admissions, c.closings = memory[admission]{}, memory[closing]{}
 	}
 }
 
@@ -208,8 +209,11 @@ func (c *Cluster) take(n *node) {
 	}
 	n.free = free
 	number, isSettled := c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isWhole(n.info)})
-	if n.hasChanged && isSettled { // else the tree changes
-		c.objects = append(c.objects, int32(number))
+	if isSettled { // else the tree changes
+		c.changes.add(number)
+		if n.hasChanged {
+			c.objects.add(number)
+		}
 	}
 	n.hasChanged = false
 }

@@ -97,6 +97,11 @@ func (o *Offer) health(free set) int {
 	return most * (free.len() - flawed) / free.len()
 }
 
+// IsDoubtful is true for a node whose report is stale, or where something is known against a GPU that is free.
+func (o *Offer) IsDoubtful() bool {
+	return o.report != nil && (o.IsStale || o.health(o.pool().free) < most)
+}
+
 // linked is how the pod's GPUs would be linked, of what it prefers or else of the best.
 func (o *Offer) linked(need Need, p pool, f *Forecaster) int {
 	if need.Largest < 2 {

@@ -39,6 +39,7 @@ type Pulse struct {
 	since  map[string]time.Time // nodes with reports, and when they were seen first
 
 	stale atomic.Pointer[map[string]bool] // never changed once it is here
+	epoch atomic.Uint64
 }
 
 // beat is when a Lease was seen to change, and to which version.
@@ -58,6 +59,9 @@ func New(clk clock.PassiveClock) *Pulse {
 
 // IsStale is true if a node's report was stale when Take was called last.
 func (p *Pulse) IsStale(node string) bool { return (*p.stale.Load())[node] }
+
+// Epoch changes after answers of IsStale have.
+func (p *Pulse) Epoch() uint64 { return p.epoch.Load() }
 
 // Follow tells that a node has a report, Forget that it has none any more.
 func (p *Pulse) Follow(node string) {
@@ -92,6 +96,7 @@ func (p *Pulse) Take(after time.Duration, percent int) (changed []string) {
 	}
 	if len(changed) > 0 {
 		p.stale.Store(&stale)
+		p.epoch.Add(1)
 	}
 	slices.Sort(changed)
 	return changed
