@@ -45,9 +45,10 @@ demo: ## Watch gangs on a real control plane; DEMO_ARGS=--once ends by itself, -
 
 .PHONY: test
 test: build controlplane ## Run all tests
-	go test ./pkg/... ./cmd/...
+	go test ./pkg/... ./cmd/... ./manifests/...
 	@if $(HAS_CC); then CGO_ENABLED=1 go test ./pkg/reporter/...; fi
 	go test -p 1 -timeout 30m ./test/...
+	cd test/foreign && go test ./...
 
 .PHONY: race
 race: ## Run the tests of pkg with the race detector, which needs a C compiler
@@ -70,6 +71,7 @@ lint: ## Look for mistakes that need no test to be seen
 	go vet ./...
 	@if $(HAS_CC); then CGO_ENABLED=1 go vet ./pkg/reporter/... ./cmd/phalanx-reporter; fi
 	cd test/bench/harness && go vet ./...
+	cd test/foreign && go vet ./...
 
 .PHONY: verify
 verify: ## Check that what is derived from something else is up to date
@@ -77,3 +79,4 @@ verify: ## Check that what is derived from something else is up to date
 	go mod verify
 	cd hack/controlplane/kubernetes-1.37 && go mod tidy -diff
 	cd test/bench/harness && go mod tidy -diff
+	cd test/foreign && go mod tidy -diff

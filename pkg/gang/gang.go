@@ -188,6 +188,12 @@ const (
 	SchedulerError        Reason = "SchedulerError"        // an error of the API server or of the scheduler
 )
 
+// Reasons returns all of them, in that order.
+func Reasons() []Reason {
+	return []Reason{GangNotFound, GangInvalid, GangIncomplete, InsufficientGPUs, InsufficientResources, Fragmented, TopologyTooNarrow, NodesRejected,
+		PermitTimeout, SchedulerError}
+}
+
 // Waiting is a reason with its one stable sentence. The zero value means that the gang does not wait.
 type Waiting struct {
 	Reason   Reason

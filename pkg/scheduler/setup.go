@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
@@ -156,7 +157,12 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 		hasRoom:    waker.hasRoom,
 		clock:      clock.RealClock{},
 	}
+	measured, err := meters(cc, sched, edge)
+	if err != nil {
+		return err
+	}
 	onceLeading(sched, func() {
+		legacyregistry.CustomMustRegister(measured...)
 		go writer.Run(ctx)
 		go waker.run(ctx)
 		go surveyor.run(ctx)

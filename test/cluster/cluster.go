@@ -30,8 +30,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/restmapper"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
@@ -118,15 +116,16 @@ func Root() (string, error) {
 
 // Kustomize renders a folder of the repository and applies it, as kubectl apply -k does.
 func (c *Cluster) Kustomize(ctx context.Context, folder string) error {
-	rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(c.root, folder))
+	objects, err := Render(folder)
 	if err != nil {
-		return fmt.Errorf("render %s: %w", folder, err)
+		return err
 	}
-	manifests, err := rendered.AsYaml()
-	if err != nil {
-		return fmt.Errorf("render %s: %w", folder, err)
+	for _, object := range objects {
+		if err := c.applyObject(ctx, object); err != nil {
+			return err
+		}
 	}
-	return c.Apply(ctx, manifests)
+	return nil
 }
 
 // Apply applies manifests, one YAML document after the other, as their only author. Objects without a namespace go to
@@ -143,10 +142,17 @@ func (c *Cluster) Apply(ctx context.Context, manifests []byte) error {
 		if len(object.Object) == 0 {
 			continue
 		}
-		if err := c.apply(ctx, object); err != nil {
-			return fmt.Errorf("apply %s %s/%s: %w", object.GetKind(), object.GetNamespace(), object.GetName(), err)
+		if err := c.applyObject(ctx, object); err != nil {
+			return err
 		}
 	}
+}
+
+func (c *Cluster) applyObject(ctx context.Context, object *unstructured.Unstructured) error {
+	if err := c.apply(ctx, object); err != nil {
+		return fmt.Errorf("apply %s %s/%s: %w", object.GetKind(), object.GetNamespace(), object.GetName(), err)
+	}
+	return nil
 }
 
 func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) error {
@@ -199,8 +205,8 @@ func BuildScheduler(ctx context.Context) (string, error) {
 type SchedulerOptions struct {
 	// Name tells several runs apart: it names process, log and kubeconfig. "phalanx-scheduler" if empty.
 	Name string
-	// Config is a KubeSchedulerConfiguration without clientConnection, which is filled in; empty means that of the
-	// manifests. It is served with leader election off, unless Elect is set: a successor need not wait for a lease.
+	// Config is a KubeSchedulerConfiguration without clientConnection, which is filled in; empty means that of
+	// manifests/drop-in. It is served with leader election off, unless Elect is set: a successor need not wait for a lease.
 	Config string
 	Elect  bool
 	// Args are more flags.
@@ -250,7 +256,7 @@ func (c *Cluster) schedulerArgs(ctx context.Context, options SchedulerOptions) (
 		return nil, "", err
 	}
 	if options.Config == "" {
-		raw, err := os.ReadFile(filepath.Join(c.root, "manifests", "base", "config.yaml"))
+		raw, err := os.ReadFile(filepath.Join(c.root, "manifests", "drop-in", "config.yaml"))
 		if err != nil {
 			return nil, "", err
 		}

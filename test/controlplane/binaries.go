@@ -53,6 +53,7 @@ var currentRelease = release{
 		"go.etcd.io/etcd/server/v3",
 		"k8s.io/kubernetes/cmd/kube-apiserver",
 		"k8s.io/kubernetes/cmd/kube-controller-manager",
+		"k8s.io/kubernetes/cmd/kubectl",
 		"sigs.k8s.io/kwok/cmd/kwok",
 	},
 }

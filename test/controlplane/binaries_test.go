@@ -27,7 +27,7 @@ func TestRelease(t *testing.T) {
 	}
 	assert.Equal(t, map[string]string{
 		"guard": "of this repository", "etcd": "v3.7.0", "kube-apiserver": "v1.37.2",
-		"kube-controller-manager": "v1.37.2", "kwok": "v0.8.0",
+		"kube-controller-manager": "v1.37.2", "kubectl": "v1.37.2", "kwok": "v0.8.0",
 	}, versions)
 }
 

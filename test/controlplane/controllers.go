@@ -28,6 +28,7 @@ var controllerNames = []string{
 	"ttl-after-finished-controller",
 	"replicaset-controller",
 	"deployment-controller",
+	"daemonset-controller",
 	"statefulset-controller",
 	"disruption-controller",
 	"resourcequota-controller",

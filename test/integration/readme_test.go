@@ -34,14 +34,13 @@ func TestTheReadmesManifestRuns(t *testing.T) {
 	w.waitPhase(volcanoGroups, "train", "Running")
 }
 
-// TestTheReadmesFoldersAreWhatTestsInstall holds the commands of the README to folders that other tests of this package
-// apply, each of them, to a cluster: manifests/default to the shared one, manifests/base to those without CRDs, manifests/reporter
-// in test/reporter.
+// TestTheReadmesFoldersAreWhatTestsInstall holds the commands of the README to folders that other tests apply to a cluster:
+// manifests/default to the shared one, both in test/install.
 func TestTheReadmesFoldersAreWhatTestsInstall(t *testing.T) {
 	t.Parallel()
 	var folders []string
 	for _, found := range regexp.MustCompile(`kubectl apply -k (\S+)`).FindAllStringSubmatch(readme(t), -1) {
 		folders = append(folders, found[1])
 	}
-	require.Equal(t, "manifests/default manifests/base manifests/reporter", strings.Join(folders, " "))
+	require.Equal(t, "manifests/default manifests/drop-in", strings.Join(folders, " "))
 }

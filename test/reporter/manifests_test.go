@@ -1,16 +1,13 @@
 package reporter
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 )
@@ -18,17 +15,13 @@ import (
 // render returns what an overlay makes of the DaemonSet, and the level to which its namespace holds pods.
 func render(t *testing.T, folder string) (pod v1.PodTemplateSpec, level string) {
 	t.Helper()
-	root, err := cluster.Root()
+	objects, err := cluster.Render("manifests/" + folder)
 	require.NoError(t, err)
-	rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(root, "manifests", folder))
-	require.NoError(t, err)
-	for _, object := range rendered.Resources() {
-		text, err := object.AsYAML()
-		require.NoError(t, err)
+	for _, object := range objects {
 		switch object.GetKind() {
 		case "DaemonSet":
 			var set appsv1.DaemonSet
-			require.NoError(t, yaml.UnmarshalStrict(text, &set))
+			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &set, true))
 			pod = set.Spec.Template
 		case "Namespace":
 			level = object.GetLabels()["pod-security.kubernetes.io/enforce"]

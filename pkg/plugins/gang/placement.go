@@ -87,6 +87,7 @@ func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleSt
 		return nil, fwk.NewStatus(fwk.Unschedulable) // PodGroupPostFilter, which comes next, says why
 	}
 	g.homes.remember(t)
+	g.measureSpan(t)
 	return &fwk.GeneratePlacementsResult{Placements: placements}, nil
 }
 
