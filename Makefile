@@ -46,7 +46,7 @@ demo: ## Watch gangs on a real control plane; DEMO_ARGS=--once ends by itself, -
 .PHONY: test
 test: build controlplane ## Run all tests
 	go test ./pkg/... ./cmd/...
-	@if $(HAS_CC); then CGO_ENABLED=1 go test ./pkg/reporter/...; fi
+	@if $(HAS_CC); then CGO_ENABLED=1 go test ./pkg/reporter/... ./test/kubelet/besteffort; fi
 	go test -p 1 -timeout 30m ./test/...
 
 .PHONY: race
@@ -68,7 +68,7 @@ lint: ## Look for mistakes that need no test to be seen
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
-	@if $(HAS_CC); then CGO_ENABLED=1 go vet ./pkg/reporter/... ./cmd/phalanx-reporter; fi
+	@if $(HAS_CC); then CGO_ENABLED=1 go vet ./pkg/reporter/... ./cmd/phalanx-reporter ./test/kubelet/besteffort; fi
 	cd test/bench/harness && go vet ./...
 
 .PHONY: verify
