@@ -53,11 +53,14 @@ func newNode(t *testing.T, system string) *node {
 	dir, err := os.MkdirTemp("", "kubelet-") // short: a socket's path has at most 107 bytes
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	n.runtime.ImageService.SetFakeImageSize(1)
+	n.runtime.ImageService.SetFakeImages([]string{image})
 	require.NoError(t, n.runtime.Start(runtimeSocket(dir)))
 	t.Cleanup(n.runtime.Stop)
-	n.start(dir)
+	process := n.start(dir)
 	sockets := filepath.Join(dir, "var/lib/kubelet/device-plugins")
 	n.eventually(func(context.Context) string {
+		require.NoError(t, process.Failure())
 		if _, err := os.Stat(filepath.Join(sockets, "kubelet.sock")); err != nil {
 			return err.Error()
 		}
@@ -100,7 +103,8 @@ podLogsDir: %[2]s/logs
 volumePluginDir: %[2]s/volume-plugins
 `
 
-func (n *node) start(dir string) {
+// start starts the kubelet.
+func (n *node) start(dir string) *controlplane.Process {
 	t := n.t
 	kubeconfig, err := shared.Kubeconfig("system:node:"+n.name, "system:nodes", "system:masters")
 	require.NoError(t, err)
@@ -108,8 +112,10 @@ func (n *node) start(dir string) {
 	require.NoError(t, err)
 	config := filepath.Join(dir, "config.yaml")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, configuration, runtimeSocket(dir), dir, freePort(t)), 0o600))
+	// A node may not have this address, which the kubelet only logs; without it, it would look for one by name, and wait.
+	const address = "--node-ip=127.0.0.1"
 	process, err := shared.StartProcess(n.name, os.Args[0], roomArgument, dir, program, "--config="+config, "--kubeconfig="+access,
-		"--root-dir="+dir+"/root", "--cert-dir="+dir+"/certificates", "--hostname-override="+n.name, "--node-ip=127.0.0.1")
+		"--root-dir="+dir+"/root", "--cert-dir="+dir+"/certificates", "--hostname-override="+n.name, address)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		assert.NoError(t, process.Failure())
@@ -119,6 +125,7 @@ func (n *node) start(dir string) {
 			_ = os.WriteFile(filepath.Join(os.Getenv("KEEP_LOGS"), n.name+".log"), log, 0o644)
 		}
 	})
+	return process
 }
 
 func freePort(t *testing.T) int {
@@ -192,12 +199,8 @@ func (n *node) uuids() []string {
 func (n *node) eventually(missing func(ctx context.Context) string) {
 	n.t.Helper()
 	last := ""
-	err := wait.PollUntilContextTimeout(n.t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		now := missing(ctx)
-		if now != "" && ctx.Err() != nil {
-			return false, nil // what was asked then tells nothing
-		}
-		last = now
+	err := wait.PollUntilContextTimeout(n.t.Context(), 50*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		last = missing(n.t.Context())
 		return last == "", nil
 	})
 	require.NoError(n.t, err, "still missing: %s", last)

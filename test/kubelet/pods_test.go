@@ -15,7 +15,10 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
-const namespace = metav1.NamespaceDefault
+const (
+	namespace = metav1.NamespaceDefault
+	image     = "registry.k8s.io/pause:3.10" // nobody runs it
+)
 
 // sentences that a pod shows while it waits.
 const (
@@ -48,7 +51,7 @@ func (n *node) pod(name string, gpus int, changes ...func(*v1.Pod)) {
 func (n *node) called(name string) string { return n.name + "-" + name }
 
 func container(name string, gpus int) v1.Container {
-	return v1.Container{Name: name, Image: "registry.k8s.io/pause:3.10", Resources: v1.ResourceRequirements{
+	return v1.Container{Name: name, Image: image, Resources: v1.ResourceRequirements{
 		Limits: v1.ResourceList{controlplane.ResourceGPU: *resource.NewQuantity(int64(gpus), resource.DecimalSI)},
 	}}
 }
