@@ -61,9 +61,11 @@ func newNode(t *testing.T, system string) *node {
 	sockets := filepath.Join(dir, "var/lib/kubelet/device-plugins")
 	n.eventually(func(context.Context) string {
 		require.NoError(t, process.Failure())
-		if _, err := os.Stat(filepath.Join(sockets, "kubelet.sock")); err != nil {
+		conn, err := net.Dial("unix", filepath.Join(sockets, "kubelet.sock")) // the file alone is there a moment too early
+		if err != nil {
 			return err.Error()
 		}
+		_ = conn.Close()
 		return ""
 	})
 	n.plugin.serve(t, sockets)

@@ -14,7 +14,7 @@ import (
 )
 
 // churn is how many pods come to a node that has room for a fraction of them.
-const churn = 24
+const churn = 20
 
 // Every test ends with the same question: see newNode. Here nothing is waited for: pods end, are deleted and come while others are
 // being placed, and the reporter changes its mind.
