@@ -40,7 +40,7 @@ var (
 const roomArgument = "run-in-a-room"
 
 // defaultParallel is how many tests run at a time, each with a kubelet: they wait more than they work.
-const defaultParallel = "6"
+const defaultParallel = "3"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 3 && os.Args[1] == roomArgument {
