@@ -40,8 +40,8 @@ type binary struct {
 	hint string
 }
 
-// release is one Kubernetes version: the folder of its module under hack/controlplane and the programs built from it. A
-// second version is a second module, since one build list cannot hold two versions of k8s.io/kubernetes.
+// release is programs of one Kubernetes version, and the folder of the module under hack/controlplane that they are built
+// from. A second version is a second module, since one build list cannot hold two versions of k8s.io/kubernetes.
 type release struct {
 	module string
 	pkgs   []string
@@ -58,8 +58,12 @@ var currentRelease = release{
 	},
 }
 
+// kubeletRelease is built for who asks for it alone: the control plane's own nodes are kwok's.
+var kubeletRelease = release{module: currentRelease.module, pkgs: []string{"k8s.io/kubernetes/cmd/kubelet"}}
+
 // hints are for the programs that take long.
 var hints = map[string]string{
+	"kubelet":                 "a minute or two the first time",
 	"kube-apiserver":          "a few minutes the first time",
 	"kube-controller-manager": "a minute or two the first time",
 }
@@ -71,6 +75,16 @@ var hints = map[string]string{
 // A build is good as long as the hash of its go.mod, go.sum, flags and Go version is the one written beside it. Processes
 // that ask at the same time wait for one another; the lock is the kernel's and dies with its holder.
 func EnsureBinaries(ctx context.Context, w io.Writer) (string, error) {
+	return currentRelease.ensure(ctx, w)
+}
+
+// EnsureKubelet does the same for a kubelet, and returns its path.
+func EnsureKubelet(ctx context.Context, w io.Writer) (string, error) {
+	dir, err := kubeletRelease.ensure(ctx, w)
+	return filepath.Join(dir, "kubelet"), err
+}
+
+func (r release) ensure(ctx context.Context, w io.Writer) (string, error) {
 	if w == nil {
 		w = io.Discard
 	}
@@ -78,7 +92,7 @@ func EnsureBinaries(ctx context.Context, w io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, binaries, err := currentRelease.binaries(root)
+	dir, binaries, err := r.binaries(root)
 	if err != nil {
 		return "", err
 	}

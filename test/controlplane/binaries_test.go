@@ -16,19 +16,28 @@ import (
 func TestRelease(t *testing.T) {
 	root, err := repositoryRoot()
 	require.NoError(t, err)
-	dir, binaries, err := currentRelease.binaries(root)
-	require.NoError(t, err)
-
-	assert.Equal(t, filepath.Join(root, "bin", "controlplane", "v1.37.2"), dir)
-	versions := map[string]string{}
-	for _, b := range binaries {
-		versions[b.name] = b.version
-		assert.NotEmpty(t, b.sources, b.name)
+	for name, test := range map[string]struct {
+		release release
+		want    map[string]string
+	}{
+		"the control plane": {currentRelease, map[string]string{
+			"guard": "of this repository", "etcd": "v3.7.0", "kube-apiserver": "v1.37.2",
+			"kube-controller-manager": "v1.37.2", "kubectl": "v1.37.2", "kwok": "v0.8.0",
+		}},
+		"a kubelet beside it": {kubeletRelease, map[string]string{"guard": "of this repository", "kubelet": "v1.37.2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, binaries, err := test.release.binaries(root)
+			require.NoError(t, err)
+			assert.Equal(t, filepath.Join(root, "bin", "controlplane", "v1.37.2"), dir)
+			versions := map[string]string{}
+			for _, b := range binaries {
+				versions[b.name] = b.version
+				assert.NotEmpty(t, b.sources, b.name)
+			}
+			assert.Equal(t, test.want, versions)
+		})
 	}
-	assert.Equal(t, map[string]string{
-		"guard": "of this repository", "etcd": "v3.7.0", "kube-apiserver": "v1.37.2",
-		"kube-controller-manager": "v1.37.2", "kubectl": "v1.37.2", "kwok": "v0.8.0",
-	}, versions)
 }
 
 func TestRequiredVersions(t *testing.T) {

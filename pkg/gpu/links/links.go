@@ -14,12 +14,11 @@
 // Links to NVSwitches score nothing, since the plugin looks for the GPU at their other end. Of cuts, and of sets, that score the
 // same it takes the first, in an order that the kubelet draws by lot: so a [Forecast] has a least and a most, often the same.
 //
-// The policy has two flaws, and the forecast has them too. Pairs with more than 12 direct links score nothing for them. And the
-// set of what is left over may score more than any whole one: the plugin then answers with too few GPUs, or crashes, and the pod
-// fails at the kubelet: see [Forecast.MayFail].
+// The policy has a flaw, and the forecast has it too: the set of what is left over may score more than any whole one. The
+// plugin then answers with too few GPUs, or crashes, and the pod fails at the kubelet: see [Forecast.MayFail].
 //
-// What it misses: versions of the plugin that lose the best cut of 13 GPUs or more, asked for 2, while they look on; policies other than
-// the default; a kubelet whose topology manager narrows the choice to one NUMA node first.
+// What it misses: versions of the plugin that lose the best cut of 13 GPUs or more, asked for 2, while they look on; old ones, which
+// score no direct links between two GPUs with more than twelve; policies other than the default; a kubelet whose topology manager narrows the choice to one NUMA node first.
 //
 // Invariants: the same links, free GPUs and count give the same forecast. A [Links] never changes and is comparable: nodes
 // with equal Links share forecasts. A [Forecaster] belongs to one goroutine.
@@ -101,9 +100,7 @@ func Of(r *gpu.Report) (Links, bool) {
 	for _, p := range r.Links.Pairs {
 		at := l.between(p.A, p.B)
 		at.kind = NVLink
-		if p.Links <= mostScored {
-			at.score += uint16(p.Links) * perLink
-		}
+		at.score += uint16(min(p.Links, mostScored)) * perLink
 	}
 	return l, true
 }
@@ -111,8 +108,8 @@ func Of(r *gpu.Report) (Links, bool) {
 const (
 	perStep = 10
 	perLink = 100
-	// mostScored is the most links for which the plugin knows a score.
-	mostScored = 12
+	// mostScored is the most links for which the plugin has a score; more count for as many.
+	mostScored = 18
 )
 
 // linkOf is the link between two GPUs, but for direct NVLinks.

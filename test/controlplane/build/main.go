@@ -1,4 +1,4 @@
-// Command build makes the control plane's binaries, so that a Makefile can have them ready before tests with a time limit
+// Command build makes the control plane's binaries, and the kubelet's, so that a Makefile can have them ready before tests with a time limit
 // need them. It prints the folder that holds them.
 package main
 
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
@@ -16,6 +17,9 @@ func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	dir, err := controlplane.EnsureBinaries(ctx, os.Stderr)
+	if err == nil && runtime.GOOS == "linux" { // elsewhere a kubelet does not run
+		_, err = controlplane.EnsureKubelet(ctx, os.Stderr)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)

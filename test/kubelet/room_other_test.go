@@ -1,0 +1,7 @@
+//go:build !linux
+
+package kubelet
+
+import "errors"
+
+func enter(string, string, []string) error { return errors.New("a kubelet needs Linux") }
