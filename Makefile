@@ -19,6 +19,9 @@ export CGO_ENABLED := 0
 export CGO_CFLAGS  := -O2 -g -Wno-deprecated-declarations
 export CGO_LDFLAGS := -O2 -g -Wl,-z,lazy
 
+# The scanners have a module of their own.
+TOOL := go tool -modfile=hack/tools/go.mod
+
 .PHONY: help
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,9 +74,18 @@ lint: ## Look for mistakes that need no test to be seen
 	@if $(HAS_CC); then CGO_ENABLED=1 go vet ./pkg/reporter/... ./cmd/phalanx-reporter; fi
 	cd test/bench/harness && go vet ./...
 
+.PHONY: gosec
+gosec: ## Look for unsafe patterns in what ships
+	$(TOOL) gosec -quiet ./pkg/... ./cmd/...
+
+.PHONY: govulncheck
+govulncheck: ## Look for known vulnerabilities in what ships calls; asks vuln.go.dev
+	$(TOOL) govulncheck ./pkg/... ./cmd/...
+
 .PHONY: verify
 verify: ## Check that what is derived from something else is up to date
 	go mod tidy -diff
 	go mod verify
 	cd hack/controlplane/kubernetes-1.37 && go mod tidy -diff
 	cd test/bench/harness && go mod tidy -diff
+	cd hack/tools && go mod tidy -diff && go mod verify
