@@ -37,7 +37,9 @@ func TestEveryPromiseHasATestAndEveryTestAPromise(t *testing.T) {
 
 func TestABrokenPromiseIsSeen(t *testing.T) {
 	sound := promise{ID: "a", Sentence: "It holds.", Tests: []string{here + ".TestA"}}
-	said := func(sentences string) string { return "# Security\n\n## What we promise\n\n" + sentences + "\n## More\n\n- Other.\n" }
+	said := func(sentences string) string {
+		return "# Security\n\n## What we promise\n\n" + sentences + "\n## More\n\n- Other.\n"
+	}
 	for name, test := range map[string]struct {
 		promises []promise
 		security string
@@ -60,6 +62,38 @@ func TestABrokenPromiseIsSeen(t *testing.T) {
 	}
 }
 
+// TestTheStandardsNamePromises holds the tables of standards to promises that exist: each row names some, or says what is not done.
+func TestTheStandardsNamePromises(t *testing.T) {
+	rows := standards(read(t, "SECURITY.md"))
+	require.Greater(t, len(rows), 20, "three standards, row by row")
+	for _, row := range rows {
+		if !strings.Contains(row, "`") {
+			assert.Regexp(t, "The administrator's|Not yet", row)
+		}
+		assertPromised(t, row)
+	}
+}
+
+// TestTheThreatModelNamesPromises looks at the last column of its tables, which says by what a claim is shown.
+func TestTheThreatModelNamesPromises(t *testing.T) {
+	rows := 0
+	for line := range strings.Lines(read(t, "docs/threat-model.md")) {
+		if cells := strings.Split(strings.TrimSpace(line), "|"); len(cells) == 5 && !strings.Contains(line, "---") {
+			rows++
+			assertPromised(t, cells[3])
+		}
+	}
+	require.Greater(t, rows, 20)
+}
+
+// assertPromised looks for what stands in backquotes as the name of a promise.
+func assertPromised(t *testing.T, text string) {
+	t.Helper()
+	for _, name := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(text, -1) {
+		isKnown := slices.ContainsFunc(promises(t), func(p promise) bool { return p.ID == name[1] })
+		assert.True(t, isKnown, "%s is no promise: %s", name[1], text)
+	}
+}
 
 // TestThePolicySaysWhatAReporterNeeds: where to report and where not, how soon what happens, and what is supported.
 func TestThePolicySaysWhatAReporterNeeds(t *testing.T) {
