@@ -39,9 +39,6 @@ var excuses = map[string]func(right) bool{
 	"The API server asks for it itself, when a claim's status binds it: without it the rehearsal's pod with a claim gets no node.": func(r right) bool {
 		return r.resource == "resourceclaims/binding"
 	},
-	"The API server asks for it itself, when a claim is made that a pod owns: without it the rehearsal's pod with an extended resource gets no node.": func(r right) bool {
-		return r.resource == "pods/finalizers"
-	},
 	"Taking back what was done for a pod that then could not be bound, or found changed meanwhile.": func(r right) bool {
 		return r.group == "resource.k8s.io" && slices.Contains([]string{"get resourceclaims", "delete resourceclaims", "patch resourceclaims/status"}, r.verb+" "+r.resource)
 	},
