@@ -19,6 +19,9 @@ export CGO_ENABLED := 0
 export CGO_CFLAGS  := -O2 -g -Wno-deprecated-declarations
 export CGO_LDFLAGS := -O2 -g -Wl,-z,lazy
 
+# The scanners have a module of their own.
+TOOL := go tool -modfile=hack/tools/go.mod
+
 .PHONY: help
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +76,14 @@ lint: ## Look for mistakes that need no test to be seen
 	cd test/bench/harness && go vet ./...
 	cd test/foreign && go vet ./...
 
+.PHONY: gosec
+gosec: ## Look for unsafe patterns in what ships
+	$(TOOL) gosec -quiet ./pkg/... ./cmd/...
+
+.PHONY: govulncheck
+govulncheck: ## Look for known vulnerabilities in what ships calls; asks vuln.go.dev
+	$(TOOL) govulncheck ./pkg/... ./cmd/...
+
 .PHONY: verify
 verify: ## Check that what is derived from something else is up to date
 	go mod tidy -diff
@@ -80,3 +91,4 @@ verify: ## Check that what is derived from something else is up to date
 	cd hack/controlplane/kubernetes-1.37 && go mod tidy -diff
 	cd test/bench/harness && go mod tidy -diff
 	cd test/foreign && go mod tidy -diff
+	cd hack/tools && go mod tidy -diff && go mod verify
