@@ -23,9 +23,10 @@ import (
 
 // board is an API server that knows one node and its Lease.
 type board struct {
-	mu    sync.Mutex
-	node  v1.Node
-	lease coordinationv1.Lease
+	mu     sync.Mutex
+	node   v1.Node
+	lease  coordinationv1.Lease
+	writes int // of the node
 }
 
 func (b *board) Node(context.Context, string) (*v1.Node, error) {
@@ -41,6 +42,9 @@ func (b *board) look() (*v1.Node, *coordinationv1.Lease) {
 }
 
 func (b *board) ApplyNodeStatus(_ context.Context, _ string, part map[string]any) error {
+	b.mu.Lock()
+	b.writes++
+	b.mu.Unlock()
 	return b.fill(&b.node, part)
 }
 
@@ -87,6 +91,36 @@ func TestANodeShowsWhatItsGPUsAre(t *testing.T) {
 		assert.NoError(t, <-ended)
 		assert.Empty(t, log.String())
 		assert.Equal(t, 1, d.Calls["Shutdown"])
+	})
+}
+
+func TestWhatMovesIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api, d := &board{}, fake.H100()
+		for _, g := range d.GPUs {
+			step := 0
+			g.Before = func(call string) {
+				if call != "Memory" { // the first of a round that moves
+					return
+				}
+				step++
+				g.Heat, g.Power, g.Busy, g.Energy = 60+step%7, 650_000+step%13, 40+step%20, uint64(7_000_000*step)
+				g.Speed.ProcessorMHz, g.LinkErrorCount, g.Bus.Generation = 1900+step%5*15, uint64(step), 5
+				// About a sixteenth of all memory, less being free at first.
+				g.MemoryUse.FreeMiB = g.MemoryUse.TotalMiB*7/8 - 40 + 20*((step-1)%5)
+			}
+		}
+		o := &nodeOptions{name: "n1", namespace: "gpus", period: defaultPeriod}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			ended <- newNode(o, api, slog.New(slog.DiscardHandler)).report(ctx, d, reporter.Watchdog{})
+		}()
+		time.Sleep(6*time.Hour - time.Second)
+		cancel()
+		require.NoError(t, <-ended)
+		assert.Equal(t, 6*360, d.Calls["Count"])
+		assert.Equal(t, 1, api.writes)
 	})
 }
 
