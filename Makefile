@@ -67,6 +67,10 @@ bench: ## Measure against upstream in its own benchmark, and against other polic
 bench-quick: ## The same in a few minutes: smaller workloads, each once
 	go run ./test/bench -quick $(BENCH_ARGS)
 
+.PHONY: bench-reporter
+bench-reporter: controlplane ## Measure for ten minutes what the GPU reporter costs; needs a C compiler, and no GPU
+	go test ./test/reporter -run TestWhatTheReporterCosts -v -count 1 -timeout 30m -minutes 10
+
 .PHONY: lint
 lint: ## Look for mistakes that need no test to be seen
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

@@ -3,10 +3,10 @@
 // Purpose: one schema between two programs that are upgraded one after the other and do not trust each other. The report is
 // an annotation of the node:
 //
-//	{"version":1,"driver":"570.86.15",
+//	{"version":1,"driver":"570.86.15","boot":"2b1d4c7e-…",
 //	 "models":[{"product":"NVIDIA H100 80GB HBM3","capability":"9.0","memoryMiB":81559,"links":18}],
 //	 "gpus":[{"index":0,"uuid":"GPU-6f5b2c1e-…","bus":"0000:1b:00.0","numa":0,"freeMiB":76461},
-//	         {"index":1,"uuid":"GPU-0d1c9a77-…","bus":"0000:43:00.0","numa":0,"freeMiB":0,"state":"drain","reasons":["XID 48"],"recovery":1},
+//	         {"index":1,"uuid":"GPU-0d1c9a77-…","bus":"0000:43:00.0","numa":0,"freeMiB":0,"state":"drain","reasons":["XID 48"],"recovery":1,"troubleJoules":81500311},
 //	         …],
 //	 "links":{"kind":"switch"},
 //	 "near":["5222222","222222",…]}
@@ -34,6 +34,9 @@ const MaxGPUs = 32
 type Report struct {
 	// Driver is the driver's version, "" if it does not say.
 	Driver string
+	// Boot is the kernel's name for the time since the node was booted, "" if unknown. A reporter that starts anew learns from it
+	// whether what the report says can still be so.
+	Boot string
 	// Missing counts GPUs that the driver counts and that nobody knows more of.
 	Missing int
 	// Fabric is the multi-node NVLink domain that the GPUs are in; the zero value is none.
@@ -66,6 +69,9 @@ type GPU struct {
 	Reasons []string
 	// Recovery is what the driver wants done.
 	Recovery Recovery
+	// TroubleJoules is what the GPU had used when trouble came that stays until it is reset, 0 if there is none or nobody knows. If it
+	// is found to have used less, it was reset since.
+	TroubleJoules uint64
 
 	// Links is how many NVLinks the GPU should have up, BadLinks how many of them are not.
 	Links, BadLinks int

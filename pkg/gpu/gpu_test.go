@@ -44,12 +44,12 @@ func TestGoldenReports(t *testing.T) {
 
 // long is the longest report of so many GPUs: each of its own model, in trouble for as many reasons as there may be.
 func long(gpus int) gpu.Report {
-	r := gpu.Report{Driver: strings.Repeat("9", 64), Missing: gpu.MaxGPUs, Fabric: gpu.Fabric{UUID: uuid(0)[4:], Clique: 1<<32 - 1}, Links: gpu.Links{Kind: gpu.Bridge}}
+	r := gpu.Report{Driver: strings.Repeat("9", 64), Boot: uuid(0)[4:], Missing: gpu.MaxGPUs, Fabric: gpu.Fabric{UUID: uuid(0)[4:], Clique: 1<<32 - 1}, Links: gpu.Links{Kind: gpu.Bridge}}
 	for i := range gpus {
 		r.GPUs = append(r.GPUs, gpu.GPU{
 			Index: 255 - gpus + i, UUID: uuid(i), Bus: "00010000:ff:1f.7", NUMA: 1023, Product: fmt.Sprintf("%064d", i), Capability: gpu.Capability{Major: 99, Minor: 99},
 			MemoryMiB: 16 << 20, FreeMiB: 16 << 20, IsMIG: true, State: gpu.Degraded, Reasons: slices.Repeat([]string{strings.Repeat("r", gpu.MaxReasonBytes)}, gpu.MaxReasons),
-			Recovery: 255, Links: 64, BadLinks: 64,
+			Recovery: 255, TroubleJoules: 1 << 50, Links: 64, BadLinks: 64,
 		})
 		row := make([]gpu.Closeness, gpus-1-i)
 		for j := range row {
@@ -146,6 +146,8 @@ func TestWhatAReportMayNotSay(t *testing.T) {
 		"pairs behind switches":           {func(r *gpu.Report) { r.Links.Pairs = []gpu.Pair{{A: 1, B: 2, Links: 1}} }, "links.pairs has 1 elements: links of kind switch have none"},
 		"a mesh that is down":             {func(r *gpu.Report) { r.Links = gpu.Links{Kind: gpu.Mesh, IsDown: true} }, "links.down is true: it must be left out for links of kind mesh"},
 		"a kind of links that is none":    {func(r *gpu.Report) { r.Links.Kind = 9 }, "links.kind is number 9: it must be a kind"},
+		"a boot that is none":             {func(r *gpu.Report) { r.Boot = "today" }, `boot is "today": it must be a UUID in lower case`},
+		"more energy than anybody has":    {func(r *gpu.Report) { r.GPUs[0].TroubleJoules = 1<<50 + 1 }, "gpus[0].troubleJoules is 1125899906842625: it must be at most 1125899906842624"},
 		"a fabric without a name":         {func(r *gpu.Report) { r.Fabric.Clique = 7 }, `fabric.uuid is "": it must be a UUID in lower case`},
 		"too few rows of closeness":       {func(r *gpu.Report) { r.Near = r.Near[:6] }, "near has 6 rows, it must have one for each of 8 GPUs but the last"},
 		"too short a row of closeness":    {func(r *gpu.Report) { r.Near[3] = nil }, "near[3] is about 0 GPUs, 4 come after it"},
@@ -240,6 +242,9 @@ func TestClosenessIsTheSameFromBothSides(t *testing.T) {
 func drawReport(t *rapid.T) gpu.Report {
 	text := rapid.StringMatching(`[A-Za-z0-9 ._/:;,+()#%=-]{0,64}`)
 	r := gpu.Report{Driver: text.Draw(t, "driver"), Missing: rapid.IntRange(0, gpu.MaxGPUs).Draw(t, "missing")}
+	if rapid.Bool().Draw(t, "boot") {
+		r.Boot = uuid(1)[4:]
+	}
 	if rapid.Bool().Draw(t, "fabric") {
 		r.Fabric = gpu.Fabric{UUID: uuid(0)[4:], Clique: rapid.Uint32().Draw(t, "clique")}
 	}
@@ -251,7 +256,7 @@ func drawReport(t *rapid.T) gpu.Report {
 			NUMA: rapid.IntRange(-1, 1023).Draw(t, "numa"), Product: text.Draw(t, "product"), MemoryMiB: rapid.IntRange(0, 16<<20).Draw(t, "memory"),
 			IsMIG: rapid.Bool().Draw(t, "mig"), State: gpu.State(rapid.IntRange(0, 3).Draw(t, "state")), Recovery: gpu.Recovery(rapid.IntRange(0, 255).Draw(t, "recovery")),
 			Capability: gpu.Capability{Major: rapid.IntRange(0, 99).Draw(t, "major"), Minor: rapid.IntRange(0, 99).Draw(t, "minor")},
-			Links:      rapid.IntRange(0, 64).Draw(t, "links"),
+			Links:      rapid.IntRange(0, 64).Draw(t, "links"), TroubleJoules: rapid.Uint64Range(0, 1<<50).Draw(t, "joules"),
 		}
 		g.FreeMiB = gpu.RoundFreeMiB(g.MemoryMiB, rapid.IntRange(0, g.MemoryMiB).Draw(t, "free"))
 		g.BadLinks = rapid.IntRange(0, g.Links).Draw(t, "bad")

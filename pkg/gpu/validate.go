@@ -20,12 +20,14 @@ const (
 	maxPairs      = 128
 	maxText       = 64
 	maxCapability = 99
+	// maxJoules is a kilowatt for ten thousand years.
+	maxJoules = 1 << 50
 )
 
 var (
-	uuidForm   = regexp.MustCompile(`^GPU-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-	fabricForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-	busForm    = regexp.MustCompile(`^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$`)
+	uuidForm  = regexp.MustCompile(`^GPU-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	plainForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	busForm   = regexp.MustCompile(`^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$`)
 	// textForm leaves out what JSON or a terminal would have to escape.
 	textForm = regexp.MustCompile(`^[A-Za-z0-9 ._/:;,+()#%=-]*$`)
 )
@@ -49,7 +51,10 @@ func (r *Report) validate() error {
 	if err := checkRange("missing", r.Missing, 0, MaxGPUs); err != nil {
 		return err
 	}
-	if !r.Fabric.IsZero() && !fabricForm.MatchString(r.Fabric.UUID) {
+	if r.Boot != "" && !plainForm.MatchString(r.Boot) {
+		return wrong("boot", quote(r.Boot), "a UUID in lower case")
+	}
+	if !r.Fabric.IsZero() && !plainForm.MatchString(r.Fabric.UUID) {
 		return wrong("fabric.uuid", quote(r.Fabric.UUID), "a UUID in lower case")
 	}
 	seen := make(map[string]bool, len(r.GPUs))
@@ -94,6 +99,8 @@ func (g *GPU) validate(field string) error {
 	switch {
 	case g.Bus != "" && !busForm.MatchString(g.Bus):
 		return wrong(field+"bus", quote(g.Bus), `an address as in "0000:1b:00.0"`)
+	case g.TroubleJoules > maxJoules:
+		return wrong(field+"troubleJoules", g.TroubleJoules, fmt.Sprintf("at most %d", uint64(maxJoules)))
 	case g.State > Lost:
 		return wrong(field+"state", g.State, "a state")
 	case !isSixteenth(g.MemoryMiB, g.FreeMiB):

@@ -25,6 +25,7 @@ var ErrNewer = errors.New("the report's version is later than this reader knows"
 type wireReport struct {
 	Version int         `json:"version"`
 	Driver  string      `json:"driver,omitempty"`
+	Boot    string      `json:"boot,omitempty"`
 	Missing int         `json:"missing,omitempty"`
 	Fabric  *wireFabric `json:"fabric,omitempty"`
 	Models  []wireModel `json:"models,omitempty"`
@@ -57,6 +58,7 @@ type wireGPU struct {
 	State    State    `json:"state,omitempty"`
 	Reasons  []string `json:"reasons,omitempty"`
 	Recovery Recovery `json:"recovery,omitempty"`
+	Trouble  uint64   `json:"troubleJoules,omitempty"`
 	BadLinks int      `json:"badLinks,omitempty"`
 }
 
@@ -86,7 +88,7 @@ func (r *Report) Encode() ([]byte, error) {
 
 // wire makes JSON of a valid report, with so many reasons per GPU.
 func (r *Report) wire(reasons int) wireReport {
-	w := wireReport{Version: Version, Driver: r.Driver, Missing: r.Missing, GPUs: make([]wireGPU, 0, len(r.GPUs))}
+	w := wireReport{Version: Version, Driver: r.Driver, Boot: r.Boot, Missing: r.Missing, GPUs: make([]wireGPU, 0, len(r.GPUs))}
 	if !r.Fabric.IsZero() {
 		w.Fabric = (*wireFabric)(&r.Fabric)
 	}
@@ -103,7 +105,7 @@ func (r *Report) wire(reasons int) wireReport {
 		}
 		out := wireGPU{
 			Index: g.Index, Model: model, UUID: g.UUID, Bus: g.Bus, FreeMiB: g.FreeMiB, IsMIG: g.IsMIG, State: g.State,
-			Reasons: g.Reasons[:min(reasons, len(g.Reasons))], Recovery: g.Recovery, BadLinks: g.BadLinks,
+			Reasons: g.Reasons[:min(reasons, len(g.Reasons))], Recovery: g.Recovery, Trouble: g.TroubleJoules, BadLinks: g.BadLinks,
 		}
 		if g.NUMA >= 0 {
 			out.NUMA = &g.NUMA
@@ -197,7 +199,7 @@ func sameBytes(text []byte, w wireReport) error {
 
 // report makes a report of JSON. What it cannot express is refused here, everything else by validate.
 func (w *wireReport) report() (Report, error) {
-	r := Report{Driver: w.Driver, Missing: w.Missing}
+	r := Report{Driver: w.Driver, Boot: w.Boot, Missing: w.Missing}
 	if w.Fabric != nil {
 		r.Fabric = Fabric(*w.Fabric)
 	}
@@ -213,7 +215,7 @@ func (w *wireReport) report() (Report, error) {
 		out := GPU{
 			Index: g.Index, UUID: g.UUID, Bus: g.Bus, NUMA: -1, Product: m.Product, Capability: capability,
 			MemoryMiB: m.MemoryMiB, FreeMiB: g.FreeMiB, IsMIG: g.IsMIG, State: g.State, Reasons: g.Reasons,
-			Recovery: g.Recovery, Links: m.Links, BadLinks: g.BadLinks,
+			Recovery: g.Recovery, TroubleJoules: g.Trouble, Links: m.Links, BadLinks: g.BadLinks,
 		}
 		if g.NUMA != nil {
 			out.NUMA = *g.NUMA

@@ -173,7 +173,7 @@ func (c *card) readHealth(p *probe) {
 		c.lastErrors = errors
 	}
 	if used, ok := ask(p, c.device.EnergyMilliJoules); ok {
-		c.meters[Joules] = float64(used) / 1000
+		c.meters[Joules] = float64(used) / joule
 		c.noteReset(used < c.lastMilliJoules)
 		c.lastMilliJoules = used
 	}
@@ -215,5 +215,15 @@ func (c *card) judge(now time.Time, xids []int) health.Verdict {
 	if c.isReloaded {
 		o.Renewed, c.isReloaded = health.WasReloaded, false
 	}
-	return c.machine.Observe(now, o)
+	verdict := c.machine.Observe(now, o)
+	switch used := c.lastMilliJoules / joule; {
+	case !c.machine.NeedsRenewal():
+		c.TroubleJoules = 0
+	case c.TroubleJoules == 0, len(xids) > 0 && used < c.TroubleJoules: // it came after a reset
+		c.TroubleJoules = used
+	}
+	return verdict
 }
+
+// joule is one, in millijoules.
+const joule = 1000

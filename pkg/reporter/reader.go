@@ -21,6 +21,9 @@ type Reader struct {
 	byIndex map[int]*card    // in this life of the driver
 	present []*card          // that answered in the last round
 	near    map[[2]string]gpu.Closeness
+
+	boot    string           // as in a [gpu.Report]
+	resumed map[string]*card // by UUID, of GPUs that were in trouble before this process and have not been seen yet
 }
 
 // Open makes a driver ready and returns its reader, which on an error is good for [Reader.Reopen] alone. The configuration must be
@@ -62,7 +65,28 @@ func (r *Reader) Reopen() error {
 	for _, c := range r.cards {
 		c.reload()
 	}
+	r.resumed = nil
 	return r.init()
+}
+
+// Resume takes up, before the first Read, what the last report of a reporter before this one said, nil if there is none. boot is
+// what a [gpu.Report] says of the boot, "" if unknown.
+//
+// XIDs are taken up if they can still matter: not after a reboot or another driver, which renew all. A reset shows in the energy
+// that the GPU has used. What it misses: a driver that was loaded anew in the same version, and a reset after which the
+// GPU has used more than before. It stays as bad as it was then, until the next renewal.
+func (r *Reader) Resume(now time.Time, boot string, last *gpu.Report) {
+	r.boot, r.resumed = boot, map[string]*card{}
+	if last == nil || boot == "" || last.Boot != boot || last.Driver != r.version {
+		return
+	}
+	for i := range last.GPUs {
+		g := &last.GPUs[i]
+		c := newCard(g.UUID, r.config)
+		c.TroubleJoules, c.lastMilliJoules = g.TroubleJoules, joule*g.TroubleJoules
+		c.machine.Resume(now, g.Reasons)
+		r.resumed[g.UUID] = c
+	}
 }
 
 // Read asks for everything and makes a report of it. xids are the driver's errors since the last round, by UUID. isUnsure is
@@ -83,7 +107,7 @@ func (r *Reader) Read(now time.Time, xids map[string][]int) (report gpu.Report, 
 		}
 	}
 	number(cards)
-	report = gpu.Report{Driver: r.version, Missing: missing}
+	report = gpu.Report{Driver: r.version, Boot: r.boot, Missing: missing}
 	r.readTopology(&report, cards)
 	for _, c := range cards {
 		verdict := c.judge(now, xids[c.UUID])
@@ -152,7 +176,9 @@ func (r *Reader) readOne(index int) (*card, error) {
 	}
 	c := r.cards[uuid]
 	if c == nil {
-		c = newCard(uuid, r.config)
+		if c = r.resumed[uuid]; c == nil {
+			c = newCard(uuid, r.config)
+		}
 		r.cards[uuid] = c
 	}
 	c.Index, c.device = index, device

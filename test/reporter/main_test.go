@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -38,8 +39,12 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	ctx := context.Background()
-	var err error
-	shared, err = cluster.Start(ctx, cluster.Options{WithoutCRDs: true, Options: controlplane.Options{Progress: os.Stderr}})
+	audit, err := filepath.Abs("testdata/audit.yaml")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	shared, err = cluster.Start(ctx, cluster.Options{WithoutCRDs: true, Options: controlplane.Options{Progress: os.Stderr, AuditPolicyFile: audit}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -16,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 )
@@ -37,35 +40,47 @@ func build(t *testing.T) string {
 	return program
 }
 
+// argsFor are those of a reporter of a node, with the token that its pod would get, and where it serves health and metrics.
+func argsFor(t *testing.T, node string) (args []string, address string) {
+	t.Helper()
+	config := reporterOn(t, node)
+	kubeconfig, err := clientcmd.Write(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{node: {Server: config.Host, CertificateAuthorityData: config.CAData}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{node: {Token: config.BearerToken}},
+		Contexts:       map[string]*clientcmdapi.Context{node: {Cluster: node, AuthInfo: node}},
+		CurrentContext: node,
+	})
+	require.NoError(t, err)
+	path, err := shared.WriteKubeconfig("phalanx-reporter-"+node, kubeconfig)
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address = listener.Addr().String()
+	require.NoError(t, listener.Close())
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	return []string{"--kubeconfig=" + path, "--node-name=" + node, "--namespace=" + namespace, "--bind-address=127.0.0.1", "--secure-port=" + port}, address
+}
+
 func TestTheProgramWaitsForADriver(t *testing.T) {
 	program := build(t)
 	makeNode(t, "bare")
 	before := getNode(t, "bare").ResourceVersion
-	kubeconfig, err := shared.KubeconfigForServiceAccount(t.Context(), namespace, serviceAccount)
-	require.NoError(t, err)
-	path, err := shared.WriteKubeconfig("phalanx-reporter", kubeconfig)
-	require.NoError(t, err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
-	_, port, err := net.SplitHostPort(address)
-	require.NoError(t, err)
-	process, err := shared.StartProcess("phalanx-reporter", program, "--kubeconfig="+path, "--node-name=bare", "--namespace="+namespace,
-		"--period=1s", "--bind-address=127.0.0.1", "--secure-port="+port)
+	args, address := argsFor(t, "bare")
+	process, err := shared.StartProcess("phalanx-reporter", program, append(args, "--period=1s")...)
 	require.NoError(t, err)
 
 	const reason = "the GPU driver's library libnvidia-ml.so.1 was not found"
 	eventually(t, func() string {
-		status, body := look(t, address, "/readyz")
+		status, body := get(t.Context(), address, "/readyz")
 		if status != 503 || !strings.HasSuffix(strings.TrimSpace(body), reason) {
 			return fmt.Sprintf("/readyz to say that there is no driver: it says %d %s", status, body)
 		}
 		return ""
 	})
-	status, _ := look(t, address, "/livez")
+	status, _ := get(t.Context(), address, "/livez")
 	assert.Equal(t, 200, status, "it needs no restart")
-	status, _ = look(t, address, "/metrics")
+	status, _ = get(t.Context(), address, "/metrics")
 	assert.Equal(t, 401, status)
 	assert.Equal(t, before, getNode(t, "bare").ResourceVersion)
 	_, err = shared.Client.CoordinationV1().Leases(namespace).Get(t.Context(), "bare", metav1.GetOptions{})
@@ -76,11 +91,13 @@ func TestTheProgramWaitsForADriver(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(string(log), "There are no GPUs to report. That is tried again"), "%s", log)
 }
 
-// look gets a path as somebody who is nobody. The status is 0 while nothing is served.
-func look(t *testing.T, address, path string) (status int, body string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+path, nil)
-	require.NoError(t, err)
+// get gets a path as somebody who is nobody. The status is 0 while nothing is served.
+func get(ctx context.Context, address, path string) (status int, body string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+path, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	// The certificate is made at start and signed by nobody.
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
@@ -88,6 +105,8 @@ func look(t *testing.T, address, path string) (status int, body string) {
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
+	if err != nil {
+		return 0, err.Error()
+	}
 	return response.StatusCode, string(text)
 }

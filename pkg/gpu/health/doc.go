@@ -27,8 +27,8 @@
 // More than [Config.MaxChanges] changes of state within [Config.ChangePeriod] are a finding themselves: degraded for
 // [Config.LatchPeriod].
 //
-// When the reporter starts anew, Machines start at ok. What is polled is found again by the first two reads; XIDs that came before
-// are not known any more, but what they did to the GPU shows in the recovery action where the driver has one.
+// When the reporter starts anew, Machines start at ok. What is polled is found again by the first two reads; XIDs are not, and
+// [Machine.Resume] takes them up from what was in force before.
 //
 // Invariants: a Machine belongs to one goroutine. It reads no clock: time comes with each observation, and one that runs
 // backwards stands still. The same observations give the same verdicts. Reasons are stable texts.

@@ -2,8 +2,9 @@ package health
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
@@ -148,6 +149,27 @@ func (m *Machine) poll(k kind, reason string, state gpu.State, claim Claim) {
 	}
 }
 
+// Resume takes up, before the first observation, what a Machine before this one had in force: XIDs, of which no read tells. They
+// count as heard now. All other reasons are found again if they are still so.
+func (m *Machine) Resume(now time.Time, reasons []string) {
+	m.now = now
+	wanted := &Observation{HasRecovery: true, Recovery: gpu.ResetGPU} // else a disputed XID would not have been in force
+	for _, reason := range reasons {
+		number, isXID := strings.CutPrefix(reason, xidPrefix)
+		if xid, err := strconv.Atoi(number); isXID && err == nil {
+			m.hear(xid, wanted)
+		}
+	}
+}
+
+// NeedsRenewal is true while a finding is in force that only a renewal can end, or that one has ended but for the clean period.
+func (m *Machine) NeedsRenewal() bool {
+	return slices.ContainsFunc(m.findings, func(f *finding) bool { return f.isInForce && f.needs > NotRenewed })
+}
+
+// xidPrefix begins the reasons that XIDs are.
+const xidPrefix = "XID "
+
 // hear takes an error of the driver's.
 func (m *Machine) hear(xid int, o *Observation) {
 	state, needs := gpu.OK, NotRenewed
@@ -166,7 +188,7 @@ func (m *Machine) hear(xid int, o *Observation) {
 	if state == gpu.OK {
 		return
 	}
-	reason := fmt.Sprintf("XID %d", xid)
+	reason := xidPrefix + strconv.Itoa(xid)
 	f := m.find(reason)
 	if f == nil {
 		f = &finding{kind: event, reason: reason}

@@ -75,8 +75,8 @@ func lease(node, version string) *coordinationv1.Lease {
 	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: node, ResourceVersion: version}}
 }
 
-// A reporter that dies takes no node out: what it said of health is forgotten after a while. When it lives again that is so
-// again.
+// A reporter that dies takes no node out, and lets none in that it had taken out: what it said of free memory is forgotten after a
+// while, and that of a lost GPU is not. When it lives again all of it counts.
 func TestAReporterDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -86,7 +86,8 @@ func TestAReporterDies(t *testing.T) {
 			name := nodeName(i)
 			nodes[name] = nodeWith(t, name, "h100")
 		}
-		nodes["n0"] = nodeWith(t, "n0", "h100", inState(gpu.Lost, 0))
+		nodes["n0"] = nodeWith(t, "n0", "h100", leak(0))
+		nodes["n1"] = nodeWith(t, "n1", "h100", inState(gpu.Lost, 0))
 		for name, node := range nodes {
 			w.fleet.setNode(name, node)
 		}
@@ -98,30 +99,31 @@ func TestAReporterDies(t *testing.T) {
 			}
 			pass(time.Minute)
 		}
-		lost, healthy := infoOf(nodes["n0"]), infoOf(nodes["n1"])
-		ask := podWith("p", 1)
+		dirty, lost := infoOf(nodes["n0"]), infoOf(nodes["n1"])
+		ask := podWith("p", 1, gang.GPUMemoryKey, "40Gi")
 
 		speak("1", 0)
+		require.Equal(t, littleMemory, w.filter(t, ask, dirty))
 		require.Equal(t, unhealthyNode, w.filter(t, ask, lost))
 		speak("2", 2)
 		speak("3", 2)
-		require.Equal(t, unhealthyNode, w.filter(t, ask, lost), "silent, but not for long")
-		fresh := w.score(t, ask, healthy)
+		require.Equal(t, littleMemory, w.filter(t, ask, dirty), "silent, but not for long")
 		speak("4", 2)
-		require.Empty(t, w.filter(t, ask, lost), "stale")
-		require.Less(t, w.score(t, ask, healthy), fresh, "a stale report is worth less")
-		require.Less(t, w.score(t, ask, lost), w.score(t, ask, healthy), "and what was bad is not forgotten")
-		require.Equal(t, []string{"n0"}, woken, "the other node was open all the time")
+		require.Empty(t, w.filter(t, ask, dirty), "stale")
+		require.Less(t, w.score(t, ask, dirty), w.score(t, ask, infoOf(nodes["n2"])), "a stale report is worth less")
+		require.Equal(t, unhealthyNode, w.filter(t, ask, lost), "what was lost is, until somebody tells otherwise")
+		require.Equal(t, []string{"n0"}, woken, "nothing has changed for the other one")
 
 		speak("5", 0)
-		require.Equal(t, unhealthyNode, w.filter(t, ask, lost), "it lives")
+		require.Equal(t, littleMemory, w.filter(t, ask, dirty), "it lives")
 		require.Equal(t, []string{"n0", "n0"}, woken)
 
+		fresh := w.score(t, ask, infoOf(nodes["n2"]))
 		for range 5 { // nobody speaks
 			pass(time.Minute)
 		}
-		require.Equal(t, unhealthyNode, w.filter(t, ask, lost), "where all are silent it is not the reporters who are dead")
-		require.Equal(t, fresh, w.score(t, ask, healthy))
+		require.Equal(t, littleMemory, w.filter(t, ask, dirty), "where all are silent it is not the reporters who are dead")
+		require.Equal(t, fresh, w.score(t, ask, infoOf(nodes["n2"])))
 	})
 }
 

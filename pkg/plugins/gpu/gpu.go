@@ -20,7 +20,7 @@
 // and nothing to be lost in a restart.
 //
 // Invariants: no node ever gets more pods by what is said here than by the counter alone; a node without a report is judged as
-// if this plugin were not there, but for wishes; a stale report closes no node. Nothing panics outward.
+// if this plugin were not there, but for wishes; that a report goes stale closes no node. Nothing panics outward.
 // Cost: per pod and node one walk over the node's GPUs, and one over its pods if they changed. Nothing grows with the number of
 // nodes or the size of a gang.
 package gpu

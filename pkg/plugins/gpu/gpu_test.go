@@ -12,7 +12,6 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
-	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
 )
 
 const (
@@ -126,7 +125,7 @@ func TestFilter(t *testing.T) {
 func TestPromisedGPUs(t *testing.T) {
 	w := newWorld(t, nil)
 	ask, wish := podWith("p", 1), podWith("q", 1, gang.GPUMemoryKey, "40Gi")
-	good, dirty := nodeWith(t, "n1", "h100", drained(0)), nodeWith(t, "n1", "h100", func(r *gpu.Report) { r.GPUs[0].FreeMiB = 0 })
+	good, dirty := nodeWith(t, "n1", "h100", drained(0)), nodeWith(t, "n1", "h100", leak(0))
 	placed, running := on(podWith("a", 1), "n1"), on(podWith("a", 1), "n1", uuids(t, "h100", 0)...)
 	check := func(info *framework.NodeInfo, pod *v1.Pod, want, why string) {
 		t.Helper()

@@ -72,14 +72,16 @@ func TestWhatWakesAPodWhenANodeChanges(t *testing.T) {
 
 func TestWhatWakesAPodWhenAReportGoesStale(t *testing.T) {
 	w := newWorld(t, nil)
-	bad, good := nodeWith(t, "n1", "h100", inState(gpu.Lost, 0)), nodeWith(t, "n2", "h100")
-	assert.False(t, w.hintFor(t, FreshnessEvent, podWith("p", 1), bad, bad), "it is fresh")
-	w.fleet.setNode("n1", bad)
-	w.fleet.setNode("n2", good)
+	dirty, bad := nodeWith(t, "n1", "h100", leak(0)), nodeWith(t, "n2", "h100", inState(gpu.Lost, 0))
+	wishing := podWith("p", 1, gang.GPUMemoryKey, "40Gi")
+	assert.False(t, w.hintFor(t, FreshnessEvent, wishing, dirty, dirty), "it is fresh")
+	w.fleet.setNode("n1", dirty)
+	w.fleet.setNode("n2", bad)
 	w.clock.Step(2 * DefaultStaleAfterSeconds * 1e9)
 	require.Equal(t, []string{"n1", "n2"}, w.fleet.pulse.Take(1, 100))
-	assert.True(t, w.hintFor(t, FreshnessEvent, podWith("p", 1), bad, bad), "its health is unknown")
-	assert.False(t, w.hintFor(t, FreshnessEvent, podWith("p", 1), good, good), "it was open all the time")
+	assert.True(t, w.hintFor(t, FreshnessEvent, wishing, dirty, dirty), "what is free is unknown")
+	assert.False(t, w.hintFor(t, FreshnessEvent, podWith("p", 1), dirty, dirty), "it was open to this one all the time")
+	assert.False(t, w.hintFor(t, FreshnessEvent, wishing, bad, bad), "a lost GPU stays lost")
 }
 
 func TestWhatWakesAPodWhenOthersChange(t *testing.T) {

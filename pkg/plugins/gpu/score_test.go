@@ -42,7 +42,7 @@ func TestWhichNodeIsBetter(t *testing.T) {
 		"a degraded GPU, rather than many":                       {podWith("p", 8), sick("n1", "h100", inState(gpu.Degraded, 0)), sick("n2", "h100", inState(gpu.Degraded, 0, 1, 2, 3))},
 		"a broken node with a degraded GPU, rather than a whole": {podWith("p", 1), infoOf(nodeWith(t, "n1", "h100", inState(gpu.Degraded, 7)), on(podWith("a", 2), "n1", uuids(t, "h100", 0, 1)...)), h100("n2")},
 		"a node that tells, rather than one that does not":       {podWith("p", 8), h100("n1"), infoOf(nodeWith(t, "n2", ""))},
-		"a node without a leak":                                  {podWith("p", 8), h100("n1"), sick("n2", "h100", func(r *gpu.Report) { r.GPUs[3].FreeMiB = 0 })},
+		"a node without a leak":                                  {podWith("p", 8), h100("n1"), sick("n2", "h100", leak(3))},
 		"a node out of any NVLink domain, rather than in one":    {podWith("p", 4), h100("n1", 0, 1, 2, 3), sick("n2", "gb200")},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -151,6 +151,15 @@ func nodeWith(t testing.TB, name, system string, changes ...func(r *gpu.Report))
 
 func drained(positions ...int) func(r *gpu.Report) { return inState(gpu.Drain, positions...) }
 
+// leak takes all memory of GPUs.
+func leak(positions ...int) func(r *gpu.Report) {
+	return func(r *gpu.Report) {
+		for _, at := range positions {
+			r.GPUs[at].FreeMiB = 0
+		}
+	}
+}
+
 func inState(state gpu.State, positions ...int) func(r *gpu.Report) {
 	return func(r *gpu.Report) {
 		for _, at := range positions {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu/health"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/apiserver"
@@ -142,12 +144,19 @@ type node struct {
 	publisher *publish.Publisher
 	metrics   *serve.Metrics
 	health    *serve.Health
+	boot      string // as in a [gpu.Report]
 	period    time.Duration
 	log       *slog.Logger
 }
 
+// bootFile is where Linux tells of this boot. It is of the machine, in a container too.
+const bootFile = "/proc/sys/kernel/random/boot_id"
+
 func newNode(o *nodeOptions, api publish.API, log *slog.Logger) *node {
 	n := &node{metrics: serve.NewMetrics(), health: &serve.Health{Limit: stillLimit}, period: o.period, log: log}
+	if text, err := os.ReadFile(bootFile); err == nil {
+		n.boot = strings.TrimSpace(string(text))
+	}
 	n.publisher = publish.New(publish.Options{
 		API: api, Node: o.name, Namespace: o.namespace, Holder: cmp.Or(os.Getenv("POD_NAME"), Name), Log: log,
 		Done: func(what publish.Request, err error) { n.metrics.CountRequest(string(what), err) },
@@ -166,6 +175,10 @@ func (n *node) report(ctx context.Context, driver reporter.Driver, dog reporter.
 	beside.Go(func() { n.publisher.Run(ctx) })
 	return rounds.Run(ctx, rounds.Options{
 		Driver: driver, Health: &config, Dog: dog, Period: n.period, Log: n.log,
+		Recall: func(ctx context.Context) (string, *gpu.Report, error) {
+			last, err := n.publisher.Published(ctx)
+			return n.boot, last, err
+		},
 		Publish: func(r rounds.Round) {
 			n.publisher.Offer(&r.Report, r.Text, r.IsWhole)
 			n.metrics.Measure(&r.Report, r.Meters, r.Took)

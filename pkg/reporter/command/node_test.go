@@ -23,9 +23,10 @@ import (
 
 // board is an API server that knows one node and its Lease.
 type board struct {
-	mu    sync.Mutex
-	node  v1.Node
-	lease coordinationv1.Lease
+	mu     sync.Mutex
+	node   v1.Node
+	lease  coordinationv1.Lease
+	writes int // of the node
 }
 
 func (b *board) Node(context.Context, string) (*v1.Node, error) {
@@ -41,6 +42,9 @@ func (b *board) look() (*v1.Node, *coordinationv1.Lease) {
 }
 
 func (b *board) ApplyNodeStatus(_ context.Context, _ string, part map[string]any) error {
+	b.mu.Lock()
+	b.writes++
+	b.mu.Unlock()
 	return b.fill(&b.node, part)
 }
 
@@ -64,9 +68,10 @@ func TestANodeShowsWhatItsGPUsAre(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		d, log, ended := fake.H100(), &bytes.Buffer{}, make(chan error)
 		o := &nodeOptions{name: "n1", namespace: "gpus", period: defaultPeriod}
-		go func() {
-			ended <- newNode(o, api, slog.New(slog.NewTextHandler(log, nil))).report(ctx, d, reporter.Watchdog{})
-		}()
+		n := newNode(o, api, slog.New(slog.NewTextHandler(log, nil)))
+		assert.Regexp(t, "^[0-9a-f-]{36}$", n.boot, "that of this machine")
+		n.boot = ""
+		go func() { ended <- n.report(ctx, d, reporter.Watchdog{}) }()
 		time.Sleep(time.Second)
 		synctest.Wait()
 		node, before := api.look()
@@ -87,6 +92,82 @@ func TestANodeShowsWhatItsGPUsAre(t *testing.T) {
 		assert.NoError(t, <-ended)
 		assert.Empty(t, log.String())
 		assert.Equal(t, 1, d.Calls["Shutdown"])
+	})
+}
+
+// An XID is told once. A reporter that starts after it knows of it from the node, and of what made up for it from the GPU.
+func TestWhatAReporterSaidBeforeItWasRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &board{}
+		// live has a reporter live for a while on the same node, with this driver.
+		live := func(d *fake.Driver, boot string, do func()) string {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			n := newNode(&nodeOptions{name: "n1", namespace: "gpus", period: defaultPeriod}, api, slog.New(slog.DiscardHandler))
+			n.boot = boot
+			go func() { ended <- n.report(ctx, d, reporter.Watchdog{}) }()
+			time.Sleep(time.Minute)
+			do()
+			synctest.Wait()
+			cancel()
+			require.NoError(t, <-ended)
+			node, _ := api.look()
+			return node.Status.Conditions[0].Message
+		}
+		const monday, tuesday = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+		const well, ill = "8 of 8 GPUs are usable", "7 of 8 GPUs are usable. GPU 3 is in state drain: XID 48"
+		nothing, hours := func() {}, func() { time.Sleep(6 * time.Hour) }
+
+		d := fake.H100()
+		assert.Equal(t, ill, live(d, monday, func() {
+			d.Happen(fake.UUID(3), 48)
+			time.Sleep(2 * time.Second)
+		}))
+		writes := api.writes
+		assert.Equal(t, ill, live(fake.H100(), monday, hours))
+		assert.Equal(t, ill, live(fake.H100(), monday, nothing))
+		assert.Equal(t, writes, api.writes, "nothing has changed")
+
+		reset := fake.H100()
+		reset.GPUs[3].Energy = 5
+		assert.Equal(t, ill, live(reset, monday, nothing), "the clean period is not over")
+		assert.Equal(t, well, live(reset, monday, hours), "also if it is interrupted")
+
+		live(d, monday, func() {
+			d.Happen(fake.UUID(3), 48)
+			time.Sleep(2 * time.Minute)
+		})
+		assert.Equal(t, well, live(fake.H100(), tuesday, hours), "a reboot makes up for all")
+	})
+}
+
+func TestWhatMovesIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api, d := &board{}, fake.H100()
+		for _, g := range d.GPUs {
+			step := 0
+			g.Before = func(call string) {
+				if call != "Memory" { // the first of a round that moves
+					return
+				}
+				step++
+				g.Heat, g.Power, g.Busy, g.Energy = 60+step%7, 650_000+step%13, 40+step%20, uint64(7_000_000*step)
+				g.Speed.ProcessorMHz, g.LinkErrorCount, g.Bus.Generation = 1900+step%5*15, uint64(step), 5
+				// About a sixteenth of all memory, less being free at first.
+				g.MemoryUse.FreeMiB = g.MemoryUse.TotalMiB*7/8 - 40 + 20*((step-1)%5)
+			}
+		}
+		o := &nodeOptions{name: "n1", namespace: "gpus", period: defaultPeriod}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			ended <- newNode(o, api, slog.New(slog.DiscardHandler)).report(ctx, d, reporter.Watchdog{})
+		}()
+		time.Sleep(6*time.Hour - time.Second)
+		cancel()
+		require.NoError(t, <-ended)
+		assert.Equal(t, 6*360, d.Calls["Count"])
+		assert.Equal(t, 1, api.writes)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
 )
 
@@ -73,6 +74,21 @@ type Publisher struct {
 	renewedAt time.Time
 	failures  int
 	notBefore time.Time
+}
+
+// Published returns the report that the node shows, nil if it shows none that can be read. It may be called while Run runs.
+func (p *Publisher) Published(ctx context.Context) (*gpu.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	node, err := p.API.Node(ctx, p.Node)
+	if err != nil {
+		return nil, err
+	}
+	report, err := gpu.Parse([]byte(node.Annotations[gang.GPUReportKey]))
+	if err != nil {
+		return nil, nil // and is about to show one that can be
+	}
+	return &report, nil
 }
 
 // offer is a report to publish.

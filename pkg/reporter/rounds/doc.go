@@ -12,6 +12,9 @@
 // library any more ends the loop, since only a new process can load another library. A GPU that comes, or comes back, is
 // listened to anew.
 //
+// What the reporter before this one published is recalled before the first read, once, and tried again each period: XIDs are
+// told once, and not to who starts later.
+//
 // Invariants: a round is whole if everything was read and XIDs are heard: that is what a sign of life may follow. XIDs
 // are handed to the next round that succeeds, none is lost in one that fails. One goroutine asks the driver, one waits in it, each
 // call under the [reporter.Watchdog]. What goes wrong is logged when it begins, and when it ends, not each time.

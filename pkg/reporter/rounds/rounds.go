@@ -30,13 +30,16 @@ type Round struct {
 	Took time.Duration
 }
 
-// Options say what to read, and who is told. None may be left out but Dog's.
+// Options say what to read, and who is told. None may be left out but Dog's and Recall's.
 type Options struct {
 	Driver reporter.Driver
 	Health *health.Config
 	Dog    reporter.Watchdog
 	// Period is the time between two rounds.
 	Period time.Duration
+	// Recall returns what a [gpu.Report] says of this boot, and the last report that was published, nil if there is none. Until it
+	// has succeeded once there are no rounds: what they said would replace what is not known yet.
+	Recall func(context.Context) (boot string, last *gpu.Report, err error)
 	// Publish gets each round that succeeds, Turn hears of each, with the error if it failed.
 	Publish func(Round)
 	Turn    func(error)
@@ -52,6 +55,7 @@ type loop struct {
 	waiting sync.WaitGroup // the ears, those that were stopped too
 	reader  *reporter.Reader
 	isDown  bool             // the driver is not there
+	isAware bool             // of what was published before
 	ears    *ears            // nil if nothing is heard
 	xids    map[string][]int // that no round has taken yet
 	said    string           // the error that was logged last
@@ -62,7 +66,7 @@ func Run(ctx context.Context, options Options) error {
 	l := &loop{Options: options, alarm: make(chan struct{}, 1), xids: map[string][]int{}}
 	defer l.end()
 	for {
-		isUnsure, err := l.round()
+		isUnsure, err := l.round(ctx)
 		l.Turn(err)
 		if errors.Is(err, reporter.Mismatched) || errors.Is(err, reporter.NoBackend) {
 			return err
@@ -99,9 +103,12 @@ func (l *loop) pause(ctx context.Context, isUnsure bool) bool {
 }
 
 // round makes one. Its error says why there is no report, or only one that is not whole.
-func (l *loop) round() (isUnsure bool, err error) {
+func (l *loop) round(ctx context.Context) (isUnsure bool, err error) {
 	began := time.Now()
 	if err := l.open(); err != nil {
+		return false, err
+	}
+	if err := l.recall(ctx); err != nil {
 		return false, err
 	}
 	l.takeXIDs()
@@ -132,6 +139,20 @@ func (l *loop) open() (err error) {
 	}
 	l.isDown = err != nil
 	return err
+}
+
+// recall makes the reader aware of what was published before, if it is not.
+func (l *loop) recall(ctx context.Context) error {
+	if l.isAware || l.Recall == nil {
+		return nil
+	}
+	boot, last, err := l.Recall(ctx)
+	if err != nil {
+		return fmt.Errorf("the last report: %w", err)
+	}
+	l.reader.Resume(time.Now(), boot, last)
+	l.isAware = true
+	return nil
 }
 
 // takeXIDs adds what was heard to what no round has taken yet.

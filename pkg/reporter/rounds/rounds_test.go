@@ -23,7 +23,10 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/rounds"
 )
 
-const period = 10 * time.Second
+const (
+	period = 10 * time.Second
+	boot   = "00000000-0000-4000-8000-000000000001"
+)
 
 // world is a loop on a driver, in time that jumps. Its parts are looked at while the loop waits.
 type world struct {
@@ -43,6 +46,11 @@ type world struct {
 
 // run starts a loop for as long as do takes.
 func run(t *testing.T, d *fake.Driver, do func(w *world)) {
+	runAfter(t, d, func() (*gpu.Report, error) { return nil, nil }, do)
+}
+
+// runAfter starts one that recalls a report.
+func runAfter(t *testing.T, d *fake.Driver, recall func() (*gpu.Report, error), do func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := health.Default()
 		w := &world{t: t, driver: d, heard: map[health.Class]int{}}
@@ -52,7 +60,11 @@ func run(t *testing.T, d *fake.Driver, do func(w *world)) {
 			defer close(ended)
 			w.err = rounds.Run(ctx, rounds.Options{
 				Driver: d, Health: &config, Period: period, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
-				Dog:     reporter.Watchdog{Limit: time.Minute, Exit: func(reason string) { w.exits = append(w.exits, reason) }},
+				Dog: reporter.Watchdog{Limit: time.Minute, Exit: func(reason string) { w.exits = append(w.exits, reason) }},
+				Recall: func(context.Context) (string, *gpu.Report, error) {
+					last, err := recall()
+					return boot, last, err
+				},
 				Publish: func(r rounds.Round) { w.rounds, w.times = append(w.rounds, r), append(w.times, time.Now()) },
 				Turn:    func(err error) { w.turns = append(w.turns, err) },
 				Heard: func(_ string, class health.Class) {
@@ -106,6 +118,25 @@ func TestARoundEachPeriod(t *testing.T) {
 		}
 		assert.Equal(t, 1, w.driver.Calls["Watch"])
 		assert.Empty(t, w.lines())
+	})
+}
+
+func TestNothingIsSaidBeforeItIsKnownWhatWasSaid(t *testing.T) {
+	times := 0
+	recall := func() (*gpu.Report, error) {
+		if times++; times < 3 {
+			return nil, errors.New("not now")
+		}
+		return &gpu.Report{Driver: "570.86.15", Boot: boot, GPUs: []gpu.GPU{{UUID: fake.UUID(3), State: gpu.Drain, Reasons: []string{"XID 48"}}}}, nil
+	}
+	runAfter(t, fake.H100(), recall, func(w *world) {
+		w.pass(2*period - 1)
+		assert.Empty(t, w.rounds)
+		assert.EqualError(t, w.turns[1], "the last report: not now")
+		w.pass(10 * period)
+		assert.Equal(t, "drain XID 48", w.state(3))
+		assert.Equal(t, 3, times, "it is recalled once")
+		assert.Len(t, w.lines(), 2, "what is wrong is logged when it begins, and when it ends")
 	})
 }
 

@@ -103,6 +103,23 @@ func (t *Tour) acts() []act {
 			prepare: (*Tour).fail,
 			play:    (*Tour).recovers,
 		},
+		{
+			title: "A GPU that is idle and not empty",
+			text: "On one of these 8 hosts a process outlived its pod: a GPU that nobody has any more has 60 GiB in use, of which Kubernetes " +
+				"knows nothing. A gang that asks for memory on each GPU stands on the other 7 hosts.",
+			file:    "9-leaked-memory.yaml",
+			prepare: (*Tour).leak,
+			play:    (*Tour).avoids,
+		},
+		{
+			title: "Two racks of 72 GPUs",
+			text: "Two GB200 NVL72 racks join the cluster. NVLink connects all 72 GPUs of a rack and ends there; the reporters say which rack's " +
+				"clique a tray is of, and the clique is a level of the fabric. A gang of 72 gets one whole clique, one of 64 the other, and " +
+				"leaves two whole trays of it.",
+			file:    "10-cliques.yaml",
+			prepare: (*Tour).addRacks,
+			play:    (*Tour).fillCliques,
+		},
 	}
 }
 

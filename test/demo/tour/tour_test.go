@@ -18,19 +18,21 @@ func key(dialect, name string) oracle.Gang {
 
 func TestTheActsHaveTheGangsThatTheySpeakOf(t *testing.T) {
 	want := map[string][]gang{
-		"1-volcano.yaml":      {{key("volcano", "llama"), manifest.Volcano, 16, 128, "llama"}},
-		"2-coscheduling.yaml": {{key("coscheduling", "resnet"), manifest.Coscheduling, 8, 32, "resnet"}},
-		"3-native.yaml":       {{key("native", "qwen"), manifest.Native, 8, 64, "qwen"}},
-		"4-contest.yaml":      {{key("volcano", "red"), manifest.Volcano, 6, 48, "red"}, {key("coscheduling", "blue"), manifest.Coscheduling, 6, 48, "blue"}},
-		"5-never.yaml":        {{key("volcano", "giant"), manifest.Volcano, 4, 64, "giant"}},
-		"6-one-leaf.yaml":     {{key("volcano", "near"), manifest.Volcano, 8, 64, "near"}},
-		"7-too-wide.yaml":     {{key("volcano", "wide"), manifest.Volcano, 9, 72, "wide"}},
-		"8-failed-gpu.yaml":   {{key("volcano", "patient"), manifest.Volcano, 8, 64, "patient"}},
+		"1-volcano.yaml":       {{key("volcano", "llama"), manifest.Volcano, 16, 128, "llama"}},
+		"2-coscheduling.yaml":  {{key("coscheduling", "resnet"), manifest.Coscheduling, 8, 32, "resnet"}},
+		"3-native.yaml":        {{key("native", "qwen"), manifest.Native, 8, 64, "qwen"}},
+		"4-contest.yaml":       {{key("volcano", "red"), manifest.Volcano, 6, 48, "red"}, {key("coscheduling", "blue"), manifest.Coscheduling, 6, 48, "blue"}},
+		"5-never.yaml":         {{key("volcano", "giant"), manifest.Volcano, 4, 64, "giant"}},
+		"6-one-leaf.yaml":      {{key("volcano", "near"), manifest.Volcano, 8, 64, "near"}},
+		"7-too-wide.yaml":      {{key("volcano", "wide"), manifest.Volcano, 9, 72, "wide"}},
+		"8-failed-gpu.yaml":    {{key("volcano", "patient"), manifest.Volcano, 8, 64, "patient"}},
+		"9-leaked-memory.yaml": {{key("volcano", "roomy"), manifest.Volcano, 7, 56, "roomy"}},
+		"10-cliques.yaml":      {{key("volcano", "all-72"), manifest.Volcano, 72, 72, "all-72"}, {key("volcano", "only-64"), manifest.Volcano, 64, 64, "only-64"}},
 	}
 	for _, hasNative := range []bool{true, false} {
 		tour := Tour{HasNative: hasNative}
 		acts := tour.acts()
-		require.Len(t, acts, 8)
+		require.Len(t, acts, 10)
 		for _, a := range acts {
 			if a.file == "" {
 				require.False(t, hasNative)

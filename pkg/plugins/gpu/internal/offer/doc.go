@@ -17,7 +17,7 @@
 //	drain or lost, nobody shows it          closes the node, unless allocatable is below capacity by it: then the plugin
 //	                                        knows and hands it out to nobody
 //	missing from the report                 the same
-//	drain or lost, the report is stale      free, the node is scored down: its health is unknown
+//	any of these, the report is stale       the same: see docs/adr/0011
 //	memory in use though nobody shows it    no GPU for a pod that wishes for memory, unless pods run that show nothing
 //	cut into MIG instances                  none: the instances have resource names of their own
 //	not in the report, but in capacity      free, but unknown to wishes
@@ -25,7 +25,8 @@
 // How a node counts:
 //
 //	no report, or a bad one                 plain counting; wishes are held against the labels of GPU feature discovery
-//	the report is stale                     product, memory size and links hold, health and free memory are unknown
+//	the report is stale                     product, memory size, links and trouble hold; that a GPU is well and what of its
+//	                                        memory is free are unknown, and the node is scored down a little
 //	pods that show no GPUs                  as many free GPUs are taken, but nobody knows which
 //	MIG is being reconfigured               no GPUs
 //	links to the switches are down          no GPUs for containers with more than one

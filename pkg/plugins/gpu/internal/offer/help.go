@@ -82,7 +82,7 @@ func (r *report) couldServe(need Need) bool {
 }
 
 // HelpedByFreshness is true if a report that went stale just now, or ceased to be, may thereby make room for a pod: while it is
-// stale a GPU's trouble is unknown, and while it is not, what the plugin withdrew is known.
+// stale, of memory only the size is known.
 func (n *Node) HelpedByFreshness(isStale bool, need Need) bool {
 	if n.report == nil {
 		return false
@@ -95,10 +95,7 @@ func (n *Node) HelpedByFreshness(isStale bool, need Need) bool {
 			return true
 		}
 	}
-	if isStale {
-		return r.isInTrouble(need)
-	}
-	return need.Largest > 1 && n.Allocatable < n.Capacity
+	return false
 }
 
 // isInTrouble is true if what the report says of health keeps a pod away.
@@ -111,12 +108,12 @@ func (n *Node) IsSwayed() bool {
 	if n.report == nil {
 		return false
 	}
-	r := n.report
-	isIdle := true
-	for at := range r.whole.positions {
-		isIdle = isIdle && r.gpus[at].freeMiB == r.gpus[at].idleMiB()
+	for at := range n.report.whole.positions {
+		if d := &n.report.gpus[at]; d.freeMiB != d.idleMiB() {
+			return true
+		}
 	}
-	return !isIdle || r.bad != 0 || r.missing > 0 || r.isDown || n.Allocatable < n.Capacity
+	return false
 }
 
 // HelpedByShowing is true if a pod on the node that shows now which GPUs it holds may thereby make room for another.

@@ -64,14 +64,13 @@ func TestWhoIsHelpedByFreshness(t *testing.T) {
 		isSwayed     bool
 	}{
 		"nothing is wrong":             {h100s(), one(1), false, false, false},
-		"a GPU is lost":                {scene{system: "h100", report: bad(gpu.Lost, 0)}, one(1), true, false, true},
+		"a GPU is lost, and stays so":  {scene{system: "h100", report: bad(gpu.Lost, 0)}, one(1), false, false, false},
 		"a GPU is degraded":            {scene{system: "h100", report: bad(gpu.Degraded, 0)}, one(1), false, false, false},
-		"links are down":               {scene{system: "h100", report: isDown}, one(2), true, false, true},
-		"links are down, for one":      {scene{system: "h100", report: isDown}, one(1), false, false, true},
+		"links are down, and stay so":  {scene{system: "h100", report: isDown}, one(2), false, false, false},
 		"a leak, and a wish":           {scene{system: "h100", report: leaks(0)}, one(1).with(memory40), true, false, true},
 		"a leak, and no wish":          {scene{system: "h100", report: leaks(0)}, one(1), false, false, true},
 		"memory free beyond the usual": {scene{system: "h100", report: func(r *gpu.Report) { r.GPUs[0].FreeMiB = r.GPUs[0].MemoryMiB }}, one(1).with(wish.Wish{MemoryMiB: 81559}), false, true, true},
-		"a device is withdrawn":        {scene{system: "h100", node: withdrawn(1)}, one(2), false, true, true},
+		"a device is withdrawn":        {scene{system: "h100", node: withdrawn(1)}, one(2), false, false, false},
 		"no report":                    {scene{}, one(1), false, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {

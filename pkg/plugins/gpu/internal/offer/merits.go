@@ -83,16 +83,15 @@ func (o *Offer) wholeGroups(count int, free set) int {
 	return most * unbroken / len(o.report.groups)
 }
 
-// health is the part of free GPUs that nothing is known against: degraded ones, those with memory in use that no pod explains,
-// and, where the report is stale, those that it calls drained or lost.
+// health is the part of free GPUs that nothing is known against: neither that they are degraded nor that memory is in use that no
+// pod explains.
 func (o *Offer) health(free set) int {
 	if free == 0 {
 		return most
 	}
-	bad := free & (o.report.flawed | o.report.bad)
-	flawed := bad.len()
+	flawed := (free & o.report.flawed).len()
 	if !o.IsStale {
-		flawed += max(0, (free&o.report.dirty&^bad).len()-o.hiddenRunning)
+		flawed += max(0, (free&o.report.dirty&^o.report.flawed).len()-o.hiddenRunning)
 	}
 	return most * (free.len() - flawed) / free.len()
 }

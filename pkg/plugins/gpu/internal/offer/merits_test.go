@@ -66,7 +66,7 @@ func TestMerits(t *testing.T) {
 		"a quarter has leaks":                           {scene{system: "h100", report: leaks(0, 1)}, one(1), health, 75},
 		"leaks of degraded GPUs count once":             {scene{system: "h100", report: both(leaks(0, 1), bad(gpu.Degraded, 0, 1))}, one(1), health, 75},
 		"a leak that a pod explains":                    {scene{system: "h100", report: leaks(0), pods: []pod{{gpus: 1, isRunning: true}}}, one(1), health, 100},
-		"a quarter was lost when it was last heard":     {scene{system: "h100", report: bad(gpu.Lost, 0, 1), isStale: true}, one(1), health, 75},
+		"a quarter was degraded when it was last heard": {scene{system: "h100", report: bad(gpu.Degraded, 0, 1), isStale: true}, one(1), health, 75},
 		"leaks of a stale report are nothing":           {scene{system: "h100", report: leaks(0, 1), isStale: true}, one(1), health, 100},
 		"nothing is known":                              {scene{}, one(1), health, 100},
 		"no GPU is free that anything could be against": {h100s(holds(0, 1, 2, 3, 4, 5, 6, 7)), one(1), health, 100},

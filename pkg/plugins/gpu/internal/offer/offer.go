@@ -61,7 +61,7 @@ func (o *Offer) Refusal(need Need, f *Forecaster) Refusal {
 	switch {
 	case p.isClosed:
 		return unhealthy
-	case o.report.isDown && !o.IsStale && need.Largest > 1:
+	case o.report.isDown && need.Largest > 1:
 		return down
 	}
 	if why := o.unfit(need, p); why != (Refusal{}) {
@@ -126,12 +126,10 @@ func (o *Offer) pool() pool {
 	p.unlisted = max(0, extra-missing-o.foreign)
 	// By so many free devices allocatable is below capacity: of those that pods hold they say themselves.
 	withdrawn := max(0, o.Capacity-o.Allocatable-o.sick)
-	if !o.IsStale {
-		bad := (p.free & r.bad).len() + missing
-		p.isClosed = bad > withdrawn
-		p.free &^= r.bad
-		withdrawn = max(0, withdrawn-bad)
-	}
+	bad := (p.free & r.bad).len() + missing
+	p.isClosed = bad > withdrawn
+	p.free &^= r.bad
+	withdrawn = max(0, withdrawn-bad)
 	p.isExact = o.hidden() == 0 && p.unlisted == 0 && withdrawn == 0
 	return p
 }
@@ -173,7 +171,7 @@ func (o *Offer) badlyLinked(need Need, p pool, f *Forecaster) Refusal {
 	}
 	out := o.outlook(need, p, f)
 	switch {
-	case out.mayFail && !o.IsStale:
+	case out.mayFail:
 		return short
 	case !need.Link.IsRequired || out.kind >= need.Link.Kind:
 		return Refusal{}

@@ -8,7 +8,7 @@
 //	      └─────────┘                          └───────┘
 //	 a report is seen first                  counts as fresh while too many are stale at once
 //
-// Purpose: what a node's report says of health is worth something only while somebody would tell if it changed. Invariants:
+// Purpose: that a node's report says a GPU is well is worth something only while somebody would tell if it changed. Invariants:
 // time is that of the scheduler's own clock, from when it saw a Lease change: the clocks of nodes may be wrong. After a start
 // all are fresh, for as long as it takes to know better. Only nodes with reports count, and where more than a share of them
 // would be stale at once it is the network or the API server that is at fault, and none of them counts as stale. A Lease that
