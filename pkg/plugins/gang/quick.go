@@ -21,6 +21,7 @@ func quickly(next schedulePod, hasExtenders bool) schedulePod {
 			if t, ok := tryOf(state.GetPodGroupSchedulingCycle()); ok {
 				if place, isPlanned := t.plan[podInfo.Pod.UID]; isPlanned && place.judged != nil {
 					place.judged.handTo(state)
+					place.judged.weigh(podInfo)
 					return core.ScheduleResult{SuggestedHost: place.node, EvaluatedNodes: 1, FeasibleNodes: 1}, nil
 				}
 			}
@@ -47,6 +48,7 @@ func isQuick(pod *v1.Pod) bool {
 type recorder struct {
 	fwk.CycleState
 	written []entry
+	weighed *framework.PodInfo // of a member of the class, once one was asked for what it requests
 }
 
 type entry struct {
@@ -66,4 +68,24 @@ func (r *recorder) handTo(state fwk.CycleState) {
 		state.Write(e.key, e.data.Clone())
 	}
 	state.SetSkipFilterPlugins(r.GetSkipFilterPlugins())
+}
+
+// weigh has a member request what others of its class do. The core would calculate it again for each of them when it puts them on
+// their nodes, and take two thirds of the memory that it takes for a member in that.
+func (r *recorder) weigh(member *framework.QueuedPodInfo) {
+	status := &member.Pod.Status
+	if len(status.ContainerStatuses)+len(status.InitContainerStatuses) > 0 || status.Resources != nil {
+		return // they may say something else than the spec, by which members are alike
+	}
+	if r.weighed == nil {
+		member.CalculateResource() // which it keeps
+		r.weighed = member.PodInfo
+		return
+	}
+	own := member.PodInfo
+	shared := *r.weighed
+	shared.Pod = own.Pod
+	shared.RequiredAffinityTerms, shared.RequiredAntiAffinityTerms = own.RequiredAffinityTerms, own.RequiredAntiAffinityTerms
+	shared.PreferredAffinityTerms, shared.PreferredAntiAffinityTerms = own.PreferredAffinityTerms, own.PreferredAntiAffinityTerms
+	member.PodInfo = &shared
 }
