@@ -24,10 +24,17 @@ func main() {
 	isQuick := flag.Bool("quick", false, "measure the smaller workloads once, for a first impression")
 	rounds := flag.Int("rounds", 0, "how often to measure each; 3 if unset, 1 with -quick")
 	keep := flag.String("keep", "", "an existing folder for the CPU profiles of the last round; they are thrown away if unset")
+	only := flag.String("only", "", "the one workload to measure, e.g. 3x1000")
 	flag.Parse()
 	p := full()
 	if *isQuick {
 		p = quick()
+	}
+	if *only != "" {
+		if p = p.only(*only); len(p.trials) == 0 {
+			fmt.Fprintf(os.Stderr, "bench: -only: there is no workload %q\n", *only)
+			os.Exit(1)
+		}
 	}
 	if *rounds > 0 {
 		p.rounds = *rounds

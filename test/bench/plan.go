@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // The contenders, as the harness names them.
 const (
@@ -60,6 +63,13 @@ func quick() plan {
 		trials:  append(trials(small, gangs...), trials(large, gangs...)...),
 		figures: gangFigures(small, large),
 	}
+}
+
+// only leaves out all workloads but one.
+func (p plan) only(workload string) plan {
+	p.trials = slices.DeleteFunc(slices.Clone(p.trials), func(t trial) bool { return t.workload != workload })
+	p.figures = slices.DeleteFunc(slices.Clone(p.figures), func(f figure) bool { return f.workload != workload })
+	return p
 }
 
 func trials(workload string, contenders ...string) []trial {

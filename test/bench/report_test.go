@@ -57,8 +57,10 @@ func TestTable(t *testing.T) {
 }
 
 func TestPlansMeasureWhatTheyCompare(t *testing.T) {
-	for name, p := range map[string]plan{"full": full(), "quick": quick()} {
+	require.Empty(t, full().only("4x1000").trials)
+	for name, p := range map[string]plan{"full": full(), "quick": quick(), "one workload": full().only("3x1000")} {
 		t.Run(name, func(t *testing.T) {
+			require.NotEmpty(t, p.figures)
 			for _, f := range p.figures {
 				for _, contender := range []string{f.ours, f.upstream} {
 					require.Contains(t, p.trials, trial{contender, f.workload}, "for %s", f.name)

@@ -11,9 +11,9 @@ type Forecaster struct {
 }
 
 type question struct {
-	links Links
-	free  Set
-	count int
+	links         Links
+	free          Set
+	count, others int
 }
 
 type answer struct {
@@ -23,10 +23,19 @@ type answer struct {
 
 // Forecast is [Links.Forecast], remembered.
 func (f *Forecaster) Forecast(l *Links, free Set, count int) (Forecast, bool) {
-	q := question{*l, free, count}
+	return f.ForecastAmong(l, free, count, 0)
+}
+
+// ForecastAmong is [Links.ForecastAmong], or [Links.Forecast] where there are no others, remembered.
+func (f *Forecaster) ForecastAmong(l *Links, free Set, count, others int) (Forecast, bool) {
+	q := question{*l, free, count, others}
 	a, isKnown := f.known[q]
 	if !isKnown {
-		a.forecast, a.ok = l.Forecast(free, count)
+		if others == 0 {
+			a.forecast, a.ok = l.Forecast(free, count)
+		} else {
+			a.forecast, a.ok = l.ForecastAmong(free, count, others)
+		}
 		if f.known == nil || len(f.known) >= maxRemembered {
 			f.known = map[question]answer{}
 		}

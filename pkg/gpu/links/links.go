@@ -23,6 +23,8 @@
 // Invariants: the same links, free GPUs and count give the same forecast. A [Links] never changes and is comparable: nodes
 // with equal Links share forecasts. A [Forecaster] belongs to one goroutine.
 //
+// Of several pods that want as many GPUs each, and are served in any order, [Links.ForecastAmong] tells what all of them get.
+//
 // Cost: with n free GPUs at most 3^n/2 steps, each a few nanoseconds: some thousand for 8, some million for 16, which is what a
 // [Forecaster] remembers for. More than [MaxGPUs] are not tried.
 package links

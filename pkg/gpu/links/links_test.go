@@ -356,3 +356,71 @@ func BenchmarkForecast(b *testing.B) {
 		})
 	}
 }
+
+// A few pods on up to six GPUs, in whatever orders the kubelet draws for each of them.
+func TestTheForecastAmongPodsIsWhatThePluginDoes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 6).Draw(t, "gpus")
+		l := drawLinks(t, n)
+		gpus := rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 1, min(n, 5), rapid.ID).Draw(t, "free")
+		count := rapid.IntRange(1, len(gpus)).Draw(t, "count")
+		others := rapid.IntRange(0, len(gpus)/count-1).Draw(t, "others")
+		want, isFirst := links.Forecast{}, true
+		var serve func(free []int, left int)
+		serve = func(free []int, left int) {
+			outcomes := map[links.Set]bool{}
+			orders(slices.Clone(free), 0, func(order []int) {
+				p := plugin{links: &l, count: count}
+				chosen := p.choose(order)
+				if slices.Contains(chosen, -1) {
+					want.MayFail = true
+					return
+				}
+				outcomes[set(chosen...)] = true
+			})
+			for chosen := range outcomes {
+				q := l.Quality(chosen)
+				if isFirst || q.Compare(want.Least) < 0 {
+					want.Least = q
+				}
+				if isFirst || q.Compare(want.Most) > 0 {
+					want.Most = q
+				}
+				isFirst = false
+				if left > 0 {
+					serve(slices.DeleteFunc(slices.Clone(free), func(g int) bool { return chosen>>g&1 == 1 }), left-1)
+				}
+			}
+		}
+		serve(gpus, others)
+		got, ok := l.ForecastAmong(set(gpus...), count, others)
+		require.True(t, ok)
+		require.Equal(t, want.MayFail, got.MayFail)
+		if !want.MayFail {
+			require.Equal(t, want, got)
+		}
+	})
+}
+
+func TestForecastsAmongPods(t *testing.T) {
+	for name, test := range map[string]struct {
+		system              string
+		free, count, others int
+		want                links.Kind
+		ok                  bool
+	}{
+		"four pairs of a mesh":                     {"dgx1-v100", 8, 2, 3, links.NVLink, true},
+		"two halves of a mesh":                     {"dgx1-v100", 8, 4, 1, links.NVLink, true},
+		"all bridged pairs":                        {"a100-pcie", 8, 2, 3, links.NVLink, true},
+		"pods of three have no three bridged GPUs": {"a100-pcie", 8, 3, 1, links.Apart, true},
+		"more pods than there are GPUs":            {"h100", 8, 4, 2, 0, false},
+		"more GPUs than are looked through":        {"hgx2-v100", 16, 2, 1, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := of(t, golden(t, test.system))
+			f, ok := l.ForecastAmong(all(test.free), test.count, test.others)
+			require.Equal(t, test.ok, ok)
+			assert.Equal(t, test.want, f.Least.Kind)
+		})
+	}
+}

@@ -222,3 +222,32 @@ func TestPodsOfASimulationCount(t *testing.T) {
 	info.Generation = before
 	require.Empty(t, w.filter(t, two, info), "and when it is over")
 }
+
+// Members of one gang are placed before any of them shows which GPUs it got.
+func TestPodsThatWantAsManyGPUsShareANode(t *testing.T) {
+	w := newWorld(t, nil)
+	for name, test := range map[string]struct {
+		system      string
+		count, want int // pods
+	}{
+		"pairs of a mesh":        {"dgx1-v100", 2, 4},
+		"bridged pairs":          {"a100-pcie", 2, 4},
+		"three of bridged pairs": {"a100-pcie", 3, 0},
+		"behind switches":        {"h100", 4, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			info, placed := infoOf(nodeWith(t, "n1", test.system)), 0
+			for i := range 8 / test.count {
+				member := podWith(fmt.Sprint("p", i), test.count, gang.GPULinkKey, "required:nvlink")
+				if w.filter(t, member, info) != "" {
+					break
+				}
+				promised, err := framework.NewPodInfo(member)
+				require.NoError(t, err)
+				info.AddPodInfo(promised)
+				placed++
+			}
+			require.Equal(t, test.want, placed)
+		})
+	}
+}

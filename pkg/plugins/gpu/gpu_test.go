@@ -12,6 +12,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/offer"
 )
 
 const (
@@ -79,7 +80,7 @@ func TestANeedIsCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := &v1.Pod{Spec: v1.PodSpec{Containers: test.containers, InitContainers: test.inits}}
-			assert.Equal(t, test.want, countOf(pod))
+			assert.Equal(t, test.want, offer.NeedOf(pod))
 		})
 	}
 }

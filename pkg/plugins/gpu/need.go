@@ -3,7 +3,6 @@ package gpu
 import (
 	v1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
-	resourcehelper "k8s.io/component-helpers/resource"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/offer"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/wish"
@@ -28,7 +27,7 @@ func WishOf(pod *v1.Pod, group *schedulingv1beta1.PodGroup) (w Wish, complaint s
 // NeedOf returns what a pod needs. Annotations are not looked at if it asks for no whole GPUs: a launcher may be in a PodGroup
 // whose workers have wishes.
 func NeedOf(pod *v1.Pod, group *schedulingv1beta1.PodGroup) (need Need, complaint string) {
-	need = countOf(pod)
+	need = offer.NeedOf(pod)
 	if need.IsZero() {
 		return Need{}, ""
 	}
@@ -49,37 +48,3 @@ func DependsOnNeighbours(pod *v1.Pod, group *schedulingv1beta1.PodGroup) bool {
 
 // ShowsOthers is true for a pod that shows other GPUs after a change than before it: whom its node turned away may fit there now.
 func ShowsOthers(before, after *v1.Pod) bool { return offer.ShowsOthers(before, after) }
-
-// countOf counts the GPUs of a pod's containers. What an init container had the containers after it get again, as far as they
-// want as many.
-func countOf(pod *v1.Pod) Need {
-	var need Need
-	first := 0 // GPUs of the init container with the most
-	for i := range pod.Spec.Containers {
-		n := gpusOf(&pod.Spec.Containers[i])
-		need.Largest, need.Sets = max(need.Largest, n), need.Sets+min(1, n)
-	}
-	for i := range pod.Spec.InitContainers {
-		c := &pod.Spec.InitContainers[i]
-		n := gpusOf(c)
-		if c.RestartPolicy == nil || *c.RestartPolicy != v1.ContainerRestartPolicyAlways {
-			first = max(first, n)
-			continue
-		}
-		need.Largest, need.Sets = max(need.Largest, n), need.Sets+min(1, n)
-	}
-	if first > 0 && first != need.Largest {
-		need.Sets++
-	}
-	if need.Largest = max(need.Largest, first); need.Largest == 0 {
-		return Need{}
-	}
-	total := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})[offer.GPU]
-	need.Count = int(total.Value())
-	return need
-}
-
-func gpusOf(c *v1.Container) int {
-	q := c.Resources.Requests[offer.GPU] // which the API server makes of limits
-	return int(q.Value())
-}

@@ -40,8 +40,9 @@
 // What it misses: a GPU that is drained or lost counts as free where pods do not show what they hold, even if one of them holds
 // it: the node is closed until they show it, or the plugin sees it too. A pod that shows nothing explains the memory in use on
 // one GPU, whichever. Of devices that the plugin alone takes for unhealthy nobody says which they are: one of them excuses one that
-// the reporter alone takes for it (rule_test.go shows how often). What a pod gets is foretold only where the free GPUs are known;
-// else links count for as much as the worst choice of them.
+// the reporter alone takes for it (rule_test.go shows how often). What a pod gets is foretold only where it is known which GPUs are
+// free, or will be but for pods that want as many GPUs and are served about when it is; else links count for as much as the worst
+// choice of them. Of such a pod it is taken for granted that the GPUs that are free now were so when it was served.
 //
 // Invariants: a [Node] and an [Offer] never change, but for what a report remembers of forecasts. Nothing here can make a node
 // offer more than its allocatable. The same inputs give the same answers; reasons are the same text on every node.

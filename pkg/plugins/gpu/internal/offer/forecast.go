@@ -13,12 +13,13 @@ type Forecaster struct {
 	known links.Forecaster
 }
 
-func (f *Forecaster) forecast(r *report, free set, count int) (links.Forecast, bool) {
-	q := question{free, count}
+// forecast foretells what a pod gets, or the worst off of several that want as many.
+func (f *Forecaster) forecast(r *report, free set, count, others int) (links.Forecast, bool) {
+	q := question{free, count, others}
 	a, isKnown := r.answers.get(q)
 	if !isKnown {
 		f.mu.Lock()
-		a.forecast, a.ok = f.known.Forecast(r.links, free.links(), count)
+		a.forecast, a.ok = f.known.ForecastAmong(r.links, free.links(), count, others)
 		f.mu.Unlock()
 		r.answers.put(q, a)
 	}
@@ -35,8 +36,8 @@ type answers struct {
 }
 
 type question struct {
-	free  set
-	count int
+	free          set
+	count, others int
 }
 
 type answer struct {

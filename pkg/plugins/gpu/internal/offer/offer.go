@@ -6,16 +6,6 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/wish"
 )
 
-// Need is what one pod needs of its node's GPUs.
-type Need struct {
-	// Count is how many GPUs it takes, Largest the most that one of its containers does, Sets how many containers have any.
-	Count, Largest, Sets int
-	wish.Wish
-}
-
-// IsZero is true for a pod that asks for no whole GPU.
-func (n Need) IsZero() bool { return n.Count == 0 }
-
 // Offer is what a node offers at one moment.
 type Offer struct {
 	*Node
@@ -113,8 +103,9 @@ type pool struct {
 	isClosed bool
 	// unlisted counts devices that it may hand out besides, of which the report does not tell.
 	unlisted int
-	// isExact is true if it may hand out each of free, and nothing else.
-	isExact bool
+	// isListed is true if it may hand out each of free and nothing else, but for what pods that show nothing hold of them;
+	// isExact if there are no such pods.
+	isListed, isExact bool
 }
 
 func (o *Offer) pool() pool {
@@ -130,7 +121,8 @@ func (o *Offer) pool() pool {
 	p.isClosed = bad > withdrawn
 	p.free &^= r.bad
 	withdrawn = max(0, withdrawn-bad)
-	p.isExact = o.hidden() == 0 && p.unlisted == 0 && withdrawn == 0
+	p.isListed = p.unlisted == 0 && withdrawn == 0
+	p.isExact = p.isListed && o.hidden() == 0
 	return p
 }
 
@@ -197,8 +189,8 @@ func (o *Offer) outlook(need Need, p pool, f *Forecaster) outlook {
 	if l == nil || p.unlisted > 0 || p.free.len() < need.Largest {
 		return outlook{}
 	}
-	if p.isExact && need.Sets == 1 {
-		if forecast, ok := f.forecast(o.report, p.free, need.Largest); ok {
+	if others, isClear := o.rivals(need); isClear && p.isListed && need.Sets == 1 {
+		if forecast, ok := f.forecast(o.report, p.free, need.Largest, others); ok {
 			return outlook{kind: forecast.Least.Kind, isKnown: true, mayFail: forecast.MayFail}
 		}
 	}

@@ -164,7 +164,10 @@ func TestLinks(t *testing.T) {
 		"no bridged pair is left, none is required":           {pairs(holds(0, 2, 4, 6)), one(2), Refusal{}},
 		"no bridged pair is left, one is preferred":           {pairs(holds(0, 2, 4, 6)), one(2).with(preferred), Refusal{}},
 		"one GPU needs no link":                               {pairs(holds(0, 2, 4, 6)), one(1).with(nvlink), Refusal{}},
-		"pairs, and nobody knows which are free":              {pairs(pod{gpus: 2}), two, unseen},
+		"pairs, of which one is promised":                     {pairs(pod{gpus: 2}), two, Refusal{}},
+		"pairs, of which all others are promised":             {pairs(pod{gpus: 2}, pod{gpus: 2}, pod{gpus: 2}), two, Refusal{}},
+		"pairs, and more than one GPU of one is promised":     {pairs(pod{gpus: 3}), two, unseen},
+		"pairs, of which a pod has one and shows nothing":     {pairs(pod{gpus: 2, isRunning: true}), two, unseen},
 		"pairs, and a device is withdrawn, nobody says which": {scene{system: "a100-pcie", node: withdrawn(1)}, two, unseen},
 		"pairs, and the withdrawn device is known":            {scene{system: "a100-pcie", node: withdrawn(1), report: bad(gpu.Lost, 0)}, two, Refusal{}},
 		"pairs in two containers could be anything":           {pairs(), Need{Count: 4, Largest: 2, Sets: 2}.with(nvlink), apart},
@@ -194,7 +197,8 @@ func TestThePluginWouldHandOutTooFew(t *testing.T) {
 		"two of them":          {scene{system: "h100", report: odd, pods: []pod{left}}, one(2), Refusal{}},
 		"all of them":          {scene{system: "h100", report: odd, pods: []pod{left}}, one(5), Refusal{}},
 		"by a stale report":    {scene{system: "h100", report: odd, pods: []pod{left}, isStale: true}, one(3), short},
-		"nobody knows of whom": {scene{system: "h100", report: odd, pods: []pod{{gpus: 3}}}, one(3), Refusal{}},
+		"one of two pods":      {scene{system: "h100", report: odd, pods: []pod{{gpus: 3}}}, one(3), short},
+		"nobody knows of whom": {scene{system: "h100", report: odd, pods: []pod{{gpus: 3, isRunning: true}}}, one(3), Refusal{}},
 	})
 }
 
@@ -251,7 +255,7 @@ func TestTheDomain(t *testing.T) {
 
 func TestWhatPodsHold(t *testing.T) {
 	o := h100s(pod{gpus: 2, shows: []int{0, 1}}, pod{gpus: 2, isRunning: true}, pod{gpus: 3}, pod{gpus: 1, shows: []int{-1}}).offer(t)
-	assert.Equal(t, Taken{Count: 8, held: 0b11, foreign: 1, hiddenRunning: 2, hiddenNew: 3}, o.Taken)
+	assert.Equal(t, Taken{Count: 8, held: 0b11, foreign: 1, hiddenRunning: 2, hiddenNew: 3, promised: map[int]int{3: 1}}, o.Taken)
 	assert.Zero(t, o.Free())
 	o = h100s(pod{gpus: 7}).offer(t)
 	assert.Equal(t, 1, o.Free())

@@ -18,10 +18,19 @@ type Taken struct {
 	sick    int // of both, those that the device plugin takes for unhealthy
 	// GPUs of pods that do not show which they hold: of pods that run, and of those that do not yet.
 	hiddenRunning, hiddenNew int
+	// promised counts the pods of hiddenNew by their GPUs, which one container has; under 0 those of which that does not say all.
+	promised map[int]int
 }
 
 // hidden counts the GPUs of pods that do not show which.
 func (t *Taken) hidden() int { return t.hiddenRunning + t.hiddenNew }
+
+// rivals counts the pods that will be served about when one with this need is, if it is clear what they will get: each has as many
+// GPUs, in one container.
+func (t *Taken) rivals(need Need) (others int, isClear bool) {
+	others = t.promised[need.Largest]
+	return others, t.hiddenRunning == 0 && need.Count == need.Largest && others*need.Largest == t.hiddenNew
+}
 
 // TakenBy returns what pods hold of a node's GPUs.
 func (n *Node) TakenBy(pods []fwk.PodInfo) Taken {
@@ -47,13 +56,29 @@ func (n *Node) TakenBy(pods []fwk.PodInfo) Taken {
 				t.sick++
 			}
 		})
-		if hidden := max(0, asked-shown); pod.Status.Phase == v1.PodRunning {
+		hidden := max(0, asked-shown)
+		switch {
+		case hidden == 0:
+		case pod.Status.Phase == v1.PodRunning:
 			t.hiddenRunning += hidden
-		} else {
+		default:
 			t.hiddenNew += hidden
+			t.promise(pod, shown)
 		}
 	}
 	return t
+}
+
+// promise counts a pod that shows so many of its GPUs, and not all.
+func (t *Taken) promise(pod *v1.Pod, shown int) {
+	if t.promised == nil {
+		t.promised = map[int]int{}
+	}
+	size := 0
+	if need := NeedOf(pod); shown == 0 && need.Sets == 1 && need.Count == need.Largest {
+		size = need.Largest
+	}
+	t.promised[size]++
 }
 
 func (n *Node) position(uuid string) (int, bool) {
