@@ -1,16 +1,16 @@
 package gang
 
 import (
-	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/component-base/metrics"
-	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
 	core "k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/backend/cache"
 
@@ -28,15 +28,15 @@ var freeSlots = metrics.NewDesc("phalanx_free_slots",
 	[]string{"level", "gpus"}, nil, metrics.ALPHA, "")
 
 // Room measures how large a gang could start where. It has a picture of the cluster of its own, since the plugin's belongs to the
-// scheduling loop. Collecting costs a look at each node, and holds up the loop for as long as copying the nodes that changed takes.
+// scheduling loop. It is made of a dump of the cache, not of a snapshot: the cache tells what changed of claims to the snapshot that
+// asks first, and that must be the loop's. Collecting costs a copy of each node, for which the loop may have to wait.
 type Room struct {
 	metrics.BaseStableCollector
 	cache      cache.Cache
 	hyperNodes HyperNodes
 
-	mu       sync.Mutex
-	snapshot *cache.Snapshot
-	cluster  *cluster.Cluster
+	mu      sync.Mutex
+	cluster *cluster.Cluster
 }
 
 // NewRoom measures by the levels of a profile's arguments.
@@ -45,7 +45,7 @@ func NewRoom(sched *core.Scheduler, hyperNodes HyperNodes, args runtime.Object) 
 	if err != nil {
 		return nil, err
 	}
-	return &Room{cache: sched.Cache, hyperNodes: hyperNodes, snapshot: cache.NewEmptySnapshot(), cluster: cluster.New(own.Topology.clusterLevels())}, nil
+	return &Room{cache: sched.Cache, hyperNodes: hyperNodes, cluster: cluster.New(own.Topology.clusterLevels())}, nil
 }
 
 // DescribeWithStability implements metrics.StableCollector.
@@ -55,16 +55,13 @@ func (*Room) DescribeWithStability(into chan<- *metrics.Desc) { into <- freeSlot
 func (r *Room) CollectWithStability(into chan<- metrics.Metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	logger := klog.FromContext(context.Background())
-	if err := r.cache.UpdateSnapshot(logger, r.snapshot); err != nil {
-		logger.Error(err, "The room for gangs cannot be measured")
-		return
+	var nodes []fwk.NodeInfo
+	for _, info := range r.cache.Dump().Nodes {
+		if info.Node() != nil { // else it is gone, and pods of it are not
+			nodes = append(nodes, info)
+		}
 	}
-	nodes, err := r.snapshot.NodeInfos().List()
-	if err != nil {
-		logger.Error(err, "The room for gangs cannot be measured")
-		return
-	}
+	slices.SortFunc(nodes, func(a, b fwk.NodeInfo) int { return strings.Compare(a.Node().Name, b.Node().Name) })
 	r.cluster.StandIn(r.hyperNodes.Current())
 	r.cluster.Update(nodes)
 	for _, size := range roomSizes {

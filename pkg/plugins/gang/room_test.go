@@ -4,9 +4,42 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/component-base/metrics"
+	"k8s.io/klog/v2"
+	core "k8s.io/kubernetes/pkg/scheduler"
+	corecache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	coremetrics "k8s.io/kubernetes/pkg/scheduler/metrics"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 )
+
+// The cache tells of claims only what changed since anybody asked for a snapshot. What is measured is none of the scheduling loop's.
+func TestWhoMeasuresTakesNothingFromTheLoop(t *testing.T) {
+	coremetrics.Register()
+	sched := &core.Scheduler{Cache: corecache.New(t.Context(), nil, true, false)}
+	room, err := NewRoom(sched, hypernode.NewSet(), nil)
+	require.NoError(t, err)
+	node := gpuNodes(8)[0].Node()
+	sched.Cache.AddNode(klog.Background(), node)
+	loop := corecache.NewEmptySnapshot()
+	require.NoError(t, sched.Cache.UpdateSnapshot(klog.Background(), loop))
+
+	require.NoError(t, sched.Cache.AddPod(klog.Background(), podWith("p", gpus("3"), func(p *v1.Pod) {
+		p.Spec.NodeName = node.Name
+		p.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "claim"}}}}
+	})))
+	registry := metrics.NewKubeRegistry()
+	registry.CustomMustRegister(room)
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	require.Len(t, families, 1)
+	require.Len(t, families[0].Metric, 2*len(roomSizes), "of the cluster and of its nodes")
+	require.NoError(t, sched.Cache.UpdateSnapshot(klog.Background(), loop))
+	require.True(t, loop.IsPVCUsedByPods("ns/claim"))
+}
 
 func TestTheRoomiestDomains(t *testing.T) {
 	f := fabric.New("block", "rack")
