@@ -75,7 +75,7 @@ func (o objects) parsed(t *testing.T) objects {
 
 func load(t *testing.T) *chart.Chart {
 	t.Helper()
-	loaded, err := loader.LoadDir(filepath.Join(root, "charts", "phalanx"))
+	loaded, err := loader.LoadDir(filepath.Join(root, "manifests", "chart"))
 	require.NoError(t, err)
 	require.NoError(t, loaded.Validate())
 	return loaded

@@ -164,6 +164,11 @@ func TestTheTreeHoldsNoKeys(t *testing.T) {
 		assert.Equal(t, isKey, patterns.MatchString(text), text)
 	}
 	for _, name := range tracked(t, "*") {
+		info, err := os.Lstat(filepath.Join(root(t), name))
+		require.NoError(t, err)
+		if !info.Mode().IsRegular() { // a link to what is looked at under its own name
+			continue
+		}
 		content, err := os.ReadFile(filepath.Join(root(t), name))
 		require.NoError(t, err)
 		if found := patterns.Find(content); found != nil && !bytes.Contains(content, []byte("PRIVATE ` + `KEY")) {
