@@ -220,9 +220,14 @@ func (s *site) eventually(t *testing.T, missing func() string) {
 // is there.
 func (s *site) lookAtTheInstallation(t *testing.T) {
 	require.Len(t, s.replicas(), 2)
-	lease, err := s.client.CoordinationV1().Leases(cluster.Namespace).Get(t.Context(), "phalanx-scheduler", metav1.GetOptions{})
-	require.NoError(t, err)
-	require.NotEmpty(t, lease.Spec.HolderIdentity)
+	s.eventually(t, func() string { // a replica is ready before it leads
+		lease, err := s.client.CoordinationV1().Leases(cluster.Namespace).Get(t.Context(), "phalanx-scheduler", metav1.GetOptions{})
+		require.NoError(t, err)
+		if lease.Spec.HolderIdentity == nil {
+			return "somebody to hold the lease"
+		}
+		return ""
+	})
 	for name, replica := range s.replicas() {
 		s.eventually(t, func() string {
 			if status, body := get(t, replica.address, "/readyz", ""); status != 200 {
