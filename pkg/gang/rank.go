@@ -60,6 +60,9 @@ func labelOrAnnotation(pod *v1.Pod, key string) (string, bool) {
 }
 
 func number(major, minor string) (int, bool) {
+	if !isDigits(major) || !isDigits(minor) { // most ends of names are random: errors for them all would take most of the time
+		return 0, false
+	}
 	groups, err := strconv.ParseUint(major, 10, 31)
 	if err != nil {
 		return 0, false
@@ -70,4 +73,13 @@ func number(major, minor string) (int, bool) {
 	}
 	rank := int64(groups)*stride + int64(members)
 	return int(rank), int64(int(rank)) == rank
+}
+
+func isDigits(text string) bool {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+	}
+	return text != ""
 }
