@@ -12,6 +12,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
@@ -74,7 +75,7 @@ func TestTheSolverKnowsWhichNodesReportsClose(t *testing.T) {
 			clu.Update(nodes)
 			g := &Gang{handle: profileOf{filters: c.filters}, gpus: &wards{sick: nodes[0].Node().Name, leaky: nodes[1].Node().Name}}
 			p := newProblem(klog.Background(), clu, classesOf(c.pods, noRole), len(c.pods), nil)
-			g.closeNodes(p, c.group)
+			g.closeNodes(&try{group: c.group}, p)
 			solution, refusal := g.solveOnce(p)
 			if c.want == "" {
 				require.Nil(t, refusal)
@@ -114,4 +115,35 @@ func TestDoubtfulNodesAreLeftAloneWhereThatCostsNothing(t *testing.T) {
 			require.Equal(t, c.want, names)
 		})
 	}
+}
+
+func TestWhoAsksForMIGInstancesHasNoDoubts(t *testing.T) {
+	const instances = "nvidia.com/mig-1g.10gb"
+	nodes, clu := gpuNodes(8, 8), cluster.New(nil)
+	for _, node := range nodes {
+		node.Node().Status.Allocatable[instances] = gpus("7")["nvidia.com/gpu"]
+		node.SetNode(node.Node())
+	}
+	clu.Update(nodes)
+	g := &Gang{handle: profileOf{filters: []string{gpu.Name}}, gpus: &wards{degraded: "n0"}}
+	solution, why := g.solve(t.Context(), newProblem(klog.Background(), clu, classesOf(podsWith(2, list(instances, "3")), noRole), 2, nil))
+	require.Zero(t, why)
+	require.Equal(t, []int{0}, solution.Nodes(), "the GPUs' state is no matter of theirs")
+}
+
+// A problem that is posed again in the same try, as those of a gang's parts are, costs no look at the nodes.
+func TestWhatIsClosedIsFoundOutOncePerTry(t *testing.T) {
+	nodes, clu := gpuNodes(8, 8), cluster.New(nil)
+	clu.Update(nodes)
+	g, attempt := &Gang{handle: profileOf{filters: []string{gpu.Name}}, gpus: &wards{sick: "n0"}}, &try{}
+	pose := func() *placement.Exclusions {
+		p := newProblem(klog.Background(), clu, classesOf(podsWith(2, gpus("1")), noRole), 2, nil)
+		g.closeNodes(attempt, p)
+		return p.Classes[0].Excluded
+	}
+	require.Same(t, pose(), pose())
+	p := newProblem(klog.Background(), clu, classesOf(podsWith(2, gpus("1")), noRole), 2, nil)
+	g.closeNodes(attempt, p)
+	p.exclude(0, 1, "full")
+	require.Zero(t, pose().By[1], "what one problem excludes besides is its own")
 }

@@ -55,8 +55,9 @@ type Gang struct {
 	clusters map[string]*cluster.Cluster // by the levels that they know; "" is the configured ones
 	refusals refusals
 	homes    homes
-	asked    *bool             // whether the profile has the GPU plugin's filter, once that is known
 	unsure   map[gang.Key]bool // gangs to search for places: members of theirs got into each other's way
+
+	hasGPUFilter *bool // whether the profile has the GPU plugin's, once that is known
 }
 
 var (

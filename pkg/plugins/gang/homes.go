@@ -77,7 +77,7 @@ func (g *Gang) planReturn(ctx context.Context, t *try, p *problem) (_ *problem, 
 		}
 	}
 	back := newProblem(klog.FromContext(ctx), p.cluster, single, len(single), nil)
-	g.closeNodes(back, t.group)
+	g.closeNodes(t, back)
 	back.Required, back.Beside = p.Required, p.Beside
 	for i := range back.classes {
 		home, isThere := p.cluster.Fabric().Number(g.homes.of(t.key, back.classes[i].role, back.classes[i].pod()))

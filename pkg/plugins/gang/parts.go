@@ -192,7 +192,7 @@ func (a *arrangement) place(ctx context.Context, i int) gang.Waiting {
 // problem is a part in the solver's words.
 func (a *arrangement) problem(ctx context.Context, part *part) (*problem, gang.Waiting) {
 	p := newProblem(klog.FromContext(ctx), a.cluster, part.classes, part.need, nil)
-	a.gang.closeNodes(p, a.t.group)
+	a.gang.closeNodes(a.t, p)
 	if complaint := p.wish(part.wish); complaint != "" {
 		return nil, gang.Waiting{Reason: gang.GangInvalid, Sentence: part.prefix() + complaint}
 	}

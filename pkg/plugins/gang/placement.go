@@ -36,7 +36,8 @@ type try struct {
 	hasPlan bool           // a placement of this try holds the gang: those after it are not looked at
 	reached int            // the most members that were placed at once
 	refused gang.Waiting
-	isEarly bool // the queue handed over fewer members than must be placed: the others are on their way to it
+	closed  map[closing]*placement.Exclusions // see closeNodes
+	isEarly bool                              // the queue handed over fewer members than must be placed: the others are on their way to it
 }
 
 // Clone implements fwk.StateData. The framework clones states for simulations, which share the try.

@@ -57,7 +57,7 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 	}
 	isSearched := g.unsure[t.key] || dependsOnSiblings(t.classes, t.group) || !t.share(parts, nodes)
 	p := newProblem(klog.FromContext(ctx), c, t.classes, t.need, t.perRole)
-	g.closeNodes(p, t.group)
+	g.closeNodes(t, p)
 	if complaint := p.wish(wish); complaint != "" {
 		t.refused = gang.Waiting{Reason: gang.GangInvalid, Sentence: complaint}
 		return nil

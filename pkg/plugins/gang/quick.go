@@ -70,8 +70,8 @@ func (r *recorder) handTo(state fwk.CycleState) {
 	state.SetSkipFilterPlugins(r.GetSkipFilterPlugins())
 }
 
-// weigh has a member request what others of its class do. The core would calculate it again for each of them when it puts them on
-// their nodes, and take two thirds of the memory that it takes for a member in that.
+// weigh tells a member's request as that of others of its class. The core would calculate it anew for each of them when it puts them
+// on their nodes: that was two thirds of the memory that a decision took (docs/benchmarks.md).
 func (r *recorder) weigh(member *framework.QueuedPodInfo) {
 	status := &member.Pod.Status
 	if len(status.ContainerStatuses)+len(status.InitContainerStatuses) > 0 || status.Resources != nil {

@@ -232,7 +232,7 @@ func (f *Fleet) setNode(name string, object *v1.Node) {
 // setPod takes in a pod with GPUs that has a node, or forgets it.
 func (f *Fleet) setPod(pod *v1.Pod, isThere bool) {
 	name := pod.Spec.NodeName
-	if name == "" || offer.NeedOf(pod).IsZero() {
+	if name == "" || !AsksForAny(pod) {
 		return
 	}
 	f.mu.Lock()

@@ -80,7 +80,7 @@ func TestANeedIsCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := &v1.Pod{Spec: v1.PodSpec{Containers: test.containers, InitContainers: test.inits}}
-			assert.Equal(t, test.want, offer.NeedOf(pod))
+			assert.Equal(t, test.want, offer.CountOf(pod))
 		})
 	}
 }

@@ -7,8 +7,6 @@ import (
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
-
-	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/offer"
 )
 
 // FreshnessEvent is what happens to a node whose report goes stale or ceases to be, for the scheduler's queue. There is no object
@@ -73,7 +71,7 @@ func (g *GPU) isHelpedByNode(_ klog.Logger, waiting *v1.Pod, before, after any) 
 // isHelpedByPod is called for a waiting pod and one that has a node and changed, or left it.
 func (g *GPU) isHelpedByPod(_ klog.Logger, waiting *v1.Pod, before, after any) (fwk.QueueingHint, error) {
 	old, isPod := before.(*v1.Pod)
-	if !isPod || offer.NeedOf(old).IsZero() {
+	if !isPod || !AsksForAny(old) {
 		return hint(false)
 	}
 	node := g.fleet.readNamed(old.Spec.NodeName)

@@ -27,13 +27,16 @@ func WishOf(pod *v1.Pod, group *schedulingv1beta1.PodGroup) (w Wish, complaint s
 // NeedOf returns what a pod needs. Annotations are not looked at if it asks for no whole GPUs: a launcher may be in a PodGroup
 // whose workers have wishes.
 func NeedOf(pod *v1.Pod, group *schedulingv1beta1.PodGroup) (need Need, complaint string) {
-	need = offer.NeedOf(pod)
+	need = offer.CountOf(pod)
 	if need.IsZero() {
 		return Need{}, ""
 	}
 	need.Wish, complaint = WishOf(pod, group)
 	return need, complaint
 }
+
+// AsksForAny is true for a pod that asks for whole GPUs.
+func AsksForAny(pod *v1.Pod) bool { return !offer.CountOf(pod).IsZero() }
 
 // SaySame is true for pods whose own annotations say the same about GPUs: if they ask for as many, and are of one PodGroup, their
 // Needs are equal.

@@ -17,9 +17,9 @@ type Need struct {
 // IsZero is true for a pod that asks for no whole GPU.
 func (n Need) IsZero() bool { return n.Count == 0 }
 
-// NeedOf counts the GPUs of a pod's containers; what it wishes of them is left open. What an init container had the containers after it get again, as far as they
+// CountOf counts the GPUs of a pod's containers; what it wishes of them is left open. What an init container had the containers after it get again, as far as they
 // want as many.
-func NeedOf(pod *v1.Pod) Need {
+func CountOf(pod *v1.Pod) Need {
 	var need Need
 	first := 0 // GPUs of the init container with the most
 	for i := range pod.Spec.Containers {

@@ -75,7 +75,7 @@ func (t *Taken) promise(pod *v1.Pod, shown int) {
 		t.promised = map[int]int{}
 	}
 	size := 0
-	if need := NeedOf(pod); shown == 0 && need.Sets == 1 && need.Count == need.Largest {
+	if need := CountOf(pod); shown == 0 && need.Sets == 1 && need.Count == need.Largest {
 		size = need.Largest
 	}
 	t.promised[size]++
