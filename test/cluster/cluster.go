@@ -8,7 +8,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -291,22 +290,12 @@ func (s *Scheduler) waitUntilReady(ctx context.Context, isElecting bool) error {
 	if isElecting {
 		path = "/livez"
 	}
-	// The endpoint's certificate is made at start and signed by nobody.
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startPatience, true, func(ctx context.Context) (bool, error) {
 		if err := s.Failure(); err != nil {
 			return false, err
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.Address+path, nil)
-		if err != nil {
-			return false, err
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return false, nil
-		}
-		response.Body.Close()
-		return response.StatusCode == http.StatusOK, nil
+		status, _ := Ask(ctx, s.Address, path, "")
+		return status == http.StatusOK, nil
 	})
 	if err != nil {
 		return fmt.Errorf("the scheduler did not become ready: %w (its log: %s)", err, s.LogPath())

@@ -1,12 +1,9 @@
 package install
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
@@ -29,26 +26,8 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/apiserver"
 	"github.com/phalanx-scheduler/phalanx/pkg/reporter/serve"
+	"github.com/phalanx-scheduler/phalanx/test/cluster"
 )
-
-// get gets a path; without a token, as nobody.
-func get(t *testing.T, address, path, token string) (status int, body string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+path, nil)
-	require.NoError(t, err)
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return response.StatusCode, string(text)
-}
 
 // families are the names of the series in what is served, as Prometheus stores them, each with the names of its labels.
 func families(t *testing.T, text string) map[string]sets.Set[string] {
@@ -195,12 +174,12 @@ func (s *site) lookAtTheMetrics(t *testing.T) {
 	leaders := 0
 	for name, replica := range maps.Clone(s.running) {
 		s.eventually(t, func() string {
-			if status, body := get(t, replica.address, "/metrics", token.Status.Token); status != 200 {
+			if status, body := cluster.Ask(t.Context(), replica.address, "/metrics", token.Status.Token); status != 200 {
 				return fmt.Sprintf("the metrics of %s: %d %s", name, status, body)
 			}
 			return ""
 		})
-		status, text := get(t, replica.address, "/metrics", token.Status.Token)
+		status, text := cluster.Ask(t.Context(), replica.address, "/metrics", token.Status.Token)
 		require.Equal(t, 200, status, name)
 		add(text)
 		if replica.program != "phalanx-scheduler" {
@@ -264,7 +243,7 @@ func (s *site) reporterMetrics(t *testing.T, token string) string {
 	require.NoError(t, err)
 	server := httptest.NewTLSServer(serve.Handler(metrics, &serve.Health{}, reviewer))
 	defer server.Close()
-	status, text := get(t, server.Listener.Addr().String(), "/metrics", token)
+	status, text := cluster.Ask(t.Context(), server.Listener.Addr().String(), "/metrics", token)
 	require.Equal(t, 200, status)
 	return text
 }

@@ -230,12 +230,12 @@ func (s *site) lookAtTheInstallation(t *testing.T) {
 	})
 	for name, replica := range s.replicas() {
 		s.eventually(t, func() string {
-			if status, body := get(t, replica.address, "/readyz", ""); status != 200 {
+			if status, body := cluster.Ask(t.Context(), replica.address, "/readyz", ""); status != 200 {
 				return fmt.Sprintf("%s to be ready: it says %d %s", name, status, body)
 			}
 			return ""
 		})
-		status, _ := get(t, replica.address, "/metrics", "")
+		status, _ := cluster.Ask(t.Context(), replica.address, "/metrics", "")
 		assert.Contains(t, []int{401, 403}, status, "metrics are for those who may read them")
 	}
 	set, err := s.client.AppsV1().DaemonSets("phalanx-reporter").Get(t.Context(), "phalanx-reporter", metav1.GetOptions{})

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
+	"github.com/phalanx-scheduler/phalanx/test/cluster"
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
@@ -86,7 +87,7 @@ func probe(t *testing.T, address string) (stop func()) {
 			for {
 				select {
 				case <-tick.C:
-					if status, body := get(ctx, address, path); status != http.StatusOK && ctx.Err() == nil {
+					if status, body := cluster.Ask(ctx, address, path, ""); status != http.StatusOK && ctx.Err() == nil {
 						t.Errorf("%s says %d %s", path, status, body)
 					}
 				case <-ctx.Done():

@@ -2,12 +2,9 @@ package reporter
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,20 +141,9 @@ func TestTheAPIServerSaysWhoMayGetMetrics(t *testing.T) {
 
 func scrape(t *testing.T, address, token string) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", nil)
-	require.NoError(t, err)
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	// The certificate is made at start and signed by nobody.
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	assert.Equal(t, response.StatusCode == 200, strings.Contains(string(body), "go_goroutines"))
-	return response.StatusCode
+	status, body := cluster.Ask(t.Context(), address, "/metrics", token)
+	assert.Equal(t, status == 200, strings.Contains(body, "go_goroutines"))
+	return status
 }
 
 // allowMetrics gives an account the right to get them.

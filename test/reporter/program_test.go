@@ -1,12 +1,8 @@
 package reporter
 
 import (
-	"context"
-	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,15 +68,15 @@ func TestTheProgramWaitsForADriver(t *testing.T) {
 
 	const reason = "the GPU driver's library libnvidia-ml.so.1 was not found"
 	eventually(t, func() string {
-		status, body := get(t.Context(), address, "/readyz")
+		status, body := cluster.Ask(t.Context(), address, "/readyz", "")
 		if status != 503 || !strings.HasSuffix(strings.TrimSpace(body), reason) {
 			return fmt.Sprintf("/readyz to say that there is no driver: it says %d %s", status, body)
 		}
 		return ""
 	})
-	status, _ := get(t.Context(), address, "/livez")
+	status, _ := cluster.Ask(t.Context(), address, "/livez", "")
 	assert.Equal(t, 200, status, "it needs no restart")
-	status, _ = get(t.Context(), address, "/metrics")
+	status, _ = cluster.Ask(t.Context(), address, "/metrics", "")
 	assert.Equal(t, 401, status)
 	assert.Equal(t, before, getNode(t, "bare").ResourceVersion)
 	_, err = shared.Client.CoordinationV1().Leases(namespace).Get(t.Context(), "bare", metav1.GetOptions{})
@@ -89,24 +85,4 @@ func TestTheProgramWaitsForADriver(t *testing.T) {
 	log, err := os.ReadFile(process.LogPath())
 	require.NoError(t, err)
 	assert.Equal(t, 1, strings.Count(string(log), "There are no GPUs to report. That is tried again"), "%s", log)
-}
-
-// get gets a path as somebody who is nobody. The status is 0 while nothing is served.
-func get(ctx context.Context, address, path string) (status int, body string) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+path, nil)
-	if err != nil {
-		return 0, err.Error()
-	}
-	// The certificate is made at start and signed by nobody.
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return response.StatusCode, string(text)
 }
