@@ -239,7 +239,7 @@ func (c *Cluster) StartScheduler(ctx context.Context, options SchedulerOptions) 
 		return nil, err
 	}
 	s := &Scheduler{Process: process, Address: address}
-	if err := s.waitUntilReady(ctx, options.Elect); err != nil {
+	if err := s.waitUntilReady(ctx); err != nil {
 		return nil, errors.Join(err, s.Kill())
 	}
 	return s, nil
@@ -283,18 +283,14 @@ func (c *Cluster) schedulerArgs(ctx context.Context, options SchedulerOptions) (
 	return args, address, nil
 }
 
-// waitUntilReady waits for /readyz, which includes that all informers have synced. A replica that waits for the lease of
-// another one is not ready: with isElecting, being alive is enough.
-func (s *Scheduler) waitUntilReady(ctx context.Context, isElecting bool) error {
-	path := "/readyz"
-	if isElecting {
-		path = "/livez"
-	}
+// waitUntilReady waits for /readyz, which includes that all informers have synced. A replica that waits for the lease of another one
+// is ready, too.
+func (s *Scheduler) waitUntilReady(ctx context.Context) error {
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startPatience, true, func(ctx context.Context) (bool, error) {
 		if err := s.Failure(); err != nil {
 			return false, err
 		}
-		status, _ := Ask(ctx, s.Address, path, "")
+		status, _ := Ask(ctx, s.Address, "/readyz", "")
 		return status == http.StatusOK, nil
 	})
 	if err != nil {
