@@ -37,6 +37,7 @@ func main() {
 	flag.DurationVar(&s.rest, "rest", time.Minute, "how long it is watched at rest")
 	flag.DurationVar(&s.churn, "churn", 2*time.Minute, "how long it is watched while gangs come and go")
 	flag.BoolVar(&s.heap, "heap", true, "wait for the garbage collector, so that what is in use can be told")
+	flag.StringVar(&s.profiles, "profiles", "", "a folder for CPU profiles")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()

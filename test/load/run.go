@@ -23,6 +23,8 @@ type size struct {
 	rest, churn  time.Duration
 	// heap waits for the garbage collector, which comes every two minutes, so that what is in use can be told from what was.
 	heap bool
+	// profiles is a folder for CPU profiles, "" for none: they cost something themselves.
+	profiles string
 }
 
 const patience = 10 * time.Minute
@@ -116,10 +118,15 @@ func (l *load) start(ctx context.Context, with string) error {
 	}
 	before := w.state()
 	w.mark()
-	if l.scheduler, err = l.StartScheduler(ctx, cluster.SchedulerOptions{V: 2}); err != nil {
+	options := cluster.SchedulerOptions{V: 2}
+	if l.profiles != "" {
+		options.Config = profiled
+	}
+	if l.scheduler, err = l.StartScheduler(ctx, options); err != nil {
 		return err
 	}
 	ready := time.Now()
+	defer l.profile(ctx, "start with "+with)()
 	usage, err := l.scheduler.Usage()
 	if err != nil {
 		return err
@@ -170,19 +177,21 @@ func (l *load) until(ctx context.Context, w *watcher, what string, is func(state
 
 // atRest measures a scheduler that nothing happens to.
 func (l *load) atRest(ctx context.Context, with string) error {
-	before, err := l.scheduler.Usage()
-	if err != nil {
-		return err
-	}
+	defer l.profile(ctx, "rest with "+with)()
 	begin := time.Now()
-	if err := sleep(ctx, l.rest); err != nil {
+	before, err1 := l.scheduler.Usage()
+	did, err2 := l.counts(ctx)
+	if err := errors.Join(err1, err2, sleep(ctx, l.rest)); err != nil {
 		return err
 	}
-	after, err := l.scheduler.Usage()
-	if err != nil {
+	after, err1 := l.scheduler.Usage()
+	done, err2 := l.counts(ctx)
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	l.say("FIGURE rest/%s value=%.2f%% of a core, holds=%dMiB peak=%dMiB", with, 100*(after.CPU-before.CPU).Seconds()/time.Since(begin).Seconds(), after.NowKiB>>10, after.PeakKiB>>10)
+	l.say("FIGURE rest/%s value=%.2f%% of a core, holds=%dMiB peak=%dMiB requests=%.0f tries=%.0f of which refused as before=%.0f", with,
+		100*(after.CPU-before.CPU).Seconds()/time.Since(begin).Seconds(), after.NowKiB>>10, after.PeakKiB>>10,
+		done.requests-did.requests, done.tries-did.tries, done.repeated-did.repeated)
 	if !l.heap {
 		return nil
 	}
@@ -207,6 +216,7 @@ func (l *load) underChurn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer l.profile(ctx, "churn")()
 	begin := time.Now()
 	var ends []time.Time
 	ticker := time.NewTicker(time.Second)
