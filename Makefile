@@ -24,12 +24,13 @@ DIST     ?= dist
 ARCH     ?= $(shell go env GOARCH)
 SHIP     := go build -trimpath -buildvcs=false
 BASE     ?= auto
+BASES    ?= bin/bases
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 MODIFIED ?= $(shell test -z "$$(git status --porcelain 2>/dev/null)" && echo false || echo true)
 REGISTRY ?=
 BUILDER  ?=
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-PACK = bin/release -dist $(DIST) -base $(BASE) -version $(VERSION) -revision $(REVISION) -modified=$(MODIFIED) -epoch $(SOURCE_DATE_EPOCH) \
+PACK = bin/release -dist $(DIST) -base $(BASE) -bases $(BASES) -version $(VERSION) -revision $(REVISION) -modified=$(MODIFIED) -epoch $(SOURCE_DATE_EPOCH) \
 	-go $$(go env GOVERSION) -registry '$(REGISTRY)' $(if $(BUILDER),-builder '$(BUILDER)')
 
 # The scanners have a module of their own.
@@ -58,10 +59,10 @@ ship-reporter: # Its binary as it is released, for which another architecture ta
 		GOOS=linux GOARCH=$(ARCH) $(SHIP) -ldflags '$(REPORTER_LDFLAGS)' -o $(DIST)/phalanx-reporter-linux-$(ARCH) ./cmd/phalanx-reporter
 
 .PHONY: bases
-bases: # What images stand on. On nothing, a reporter with cgo cannot run: one without it is built
+bases: # What images stand on. On nothing, a reporter with cgo cannot run: then one without it is built
 	@go build -C hack/release -o $(CURDIR)/bin/release .
 	@$(PACK) bases
-	@test -d bin/bases/phalanx-reporter || GOOS=linux GOARCH=$(ARCH) $(SHIP) -ldflags '$(REPORTER_LDFLAGS)' \
+	@test -d $(BASES)/phalanx-reporter || ! $(HAS_CC) || GOOS=linux GOARCH=$(ARCH) $(SHIP) -ldflags '$(REPORTER_LDFLAGS)' \
 		-o bin/static/phalanx-reporter-linux-$(ARCH) ./cmd/phalanx-reporter
 
 .PHONY: image
