@@ -12,14 +12,14 @@ FROM --platform=$BUILDPLATFORM golang:1.26.8-trixie@sha256:bdca99a00bc16590cb1a0
 ARG VERSION TARGETARCH
 WORKDIR /src
 COPY . .
-RUN make ship-scheduler DIST=/out VERSION=$VERSION GOARCH=$TARGETARCH && mv /out/phalanx-scheduler-linux-$TARGETARCH /phalanx-scheduler
+RUN make ship-scheduler DIST=/out VERSION=$VERSION ARCH=$TARGETARCH && mv /out/phalanx-scheduler-linux-$TARGETARCH /phalanx-scheduler
 
 # The reporter is not: it is built on the platform that it is for, emulated if need be, with that one's C compiler and glibc.
 FROM golang:1.26.8-trixie@sha256:bdca99a00bc16590cb1a0bb4e698f5fc5d6a64e4d5eef13d9f18a0ee08e5fa65 AS build-reporter
 ARG VERSION TARGETARCH
 WORKDIR /src
 COPY . .
-RUN make ship-reporter DIST=/out VERSION=$VERSION GOARCH=$TARGETARCH && mv /out/phalanx-reporter-linux-$TARGETARCH /phalanx-reporter
+RUN make ship-reporter DIST=/out VERSION=$VERSION ARCH=$TARGETARCH && mv /out/phalanx-reporter-linux-$TARGETARCH /phalanx-reporter
 
 FROM gcr.io/distroless/static-debian13:nonroot@sha256:1c2c046bc09ed40fad370b599a0b1ae7987f55b01e247cf27a7c27cd97e5bbc7 AS phalanx-scheduler
 ARG VERSION REVISION CREATED

@@ -56,6 +56,26 @@ func TestDockerBuildsWithTheSameGo(t *testing.T) {
 	}
 }
 
+// TestDockerBuildsWhatItCopies asks make what it would do for the Dockerfile, which cannot be run here: the files that images are made of
+// are the ones that are built, with the version and for the architecture that were asked for.
+func TestDockerBuildsWhatItCopies(t *testing.T) {
+	dockerfile := read(t, root(t), "Dockerfile")
+	steps := regexp.MustCompile(`(?m)^RUN make (.*) && mv (\S+) (\S+)$`).FindAllStringSubmatch(dockerfile, -1)
+	require.Len(t, steps, strings.Count(dockerfile, "\nRUN "))
+	require.Len(t, steps, len(programs))
+	for i, step := range steps {
+		filled := strings.NewReplacer("$VERSION", "v1.2.3", "$TARGETARCH", "arm64")
+		make := exec.CommandContext(t.Context(), "make", append([]string{"-n"}, strings.Fields(filled.Replace(step[1]))...)...)
+		make.Dir = root(t)
+		out, err := make.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		for _, part := range []string{"-o " + filled.Replace(step[2]) + " ./cmd/" + programs[i], "GOOS=linux GOARCH=arm64", "ersion=v1.2.3", "-trimpath"} {
+			assert.Contains(t, string(out), part)
+		}
+		assert.Contains(t, dockerfile, "COPY --from=build-"+strings.TrimPrefix(programs[i], "phalanx-")+" "+step[3]+" /"+programs[i]+"\n")
+	}
+}
+
 func TestTheSchedulerIsStatic(t *testing.T) {
 	for _, file := range binaries(t) {
 		if !strings.HasPrefix(filepath.Base(file), "phalanx-scheduler") {

@@ -28,8 +28,11 @@ var given = flag.String("dist", "", "the `folder` of the release to look at, fro
 // programs are what images are made of; each image is called as its program.
 var programs = []string{"phalanx-scheduler", "phalanx-reporter"}
 
-// epoch is when the release under test was made.
-const epoch = "1767225600" // 2026-01-01
+// When the release under test was made, and of what: not of the tree that is worked on while it is tested.
+const (
+	epoch    = "1767225600" // 2026-01-01
+	revision = "0123456789abcdef0123456789abcdef01234567"
+)
 
 func root(t *testing.T) string {
 	t.Helper()
@@ -111,7 +114,7 @@ var made = remembered(func(t *testing.T, name string) string {
 func pack(t *testing.T, into string, env ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "make", "-s", "pack", "DIST="+into, "BASE="+filepath.Join(scratch, "given"), "BASES="+filepath.Join(scratch, "bases"),
-		"SOURCE_DATE_EPOCH="+epoch)
+		"SOURCE_DATE_EPOCH="+epoch, "REVISION="+revision, "MODIFIED=false")
 	cmd.Dir, cmd.Env = root(t), append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
