@@ -54,11 +54,17 @@ func build(from recipe.Image, base Base, platform v1.Platform, files Files, crea
 	if base.IsScratch() {
 		image = mutate.ConfigMediaType(mutate.MediaType(image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	}
-	layer, err := pack(from, base, platform.Architecture, files, created)
+	mediaType := types.OCILayer
+	if kind, err := image.MediaType(); err != nil {
+		return nil, err
+	} else if kind == types.DockerManifestSchema2 { // the two are not to be mixed
+		mediaType = types.DockerLayer
+	}
+	layer, err := pack(from, base, platform.Architecture, files, created, mediaType)
 	if err != nil {
 		return nil, err
 	}
-	image, err = mutate.Append(image, mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{
+	image, err = mutate.Append(image, mutate.Addendum{Layer: layer, MediaType: mediaType, History: v1.History{
 		Created: v1.Time{Time: created}, CreatedBy: "hack/release",
 	}})
 	if err != nil {
@@ -85,7 +91,7 @@ func build(from recipe.Image, base Base, platform v1.Platform, files Files, crea
 }
 
 // pack makes the layer of our files, which belong to root and nobody may write.
-func pack(from recipe.Image, base Base, arch string, files Files, created time.Time) (v1.Layer, error) {
+func pack(from recipe.Image, base Base, arch string, files Files, created time.Time, mediaType types.MediaType) (v1.Layer, error) {
 	var packed bytes.Buffer
 	w := tar.NewWriter(&packed)
 	for _, file := range from.Files {
@@ -111,7 +117,7 @@ func pack(from recipe.Image, base Base, arch string, files Files, created time.T
 		return nil, err
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed.Bytes())), nil },
-		tarball.WithMediaType(types.OCILayer))
+		tarball.WithMediaType(mediaType))
 }
 
 var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}

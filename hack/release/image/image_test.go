@@ -64,7 +64,7 @@ func someBase(t *testing.T, archs ...string) v1.ImageIndex {
 	return index
 }
 
-// saved is an image file of two architectures.
+// saved is an image file of two architectures, which is a sound OCI layout.
 func saved(t *testing.T, base Base) string {
 	t.Helper()
 	made, err := Index(hello, base, []string{"amd64", "arm64"}, programs(t, !base.IsScratch()), created)
@@ -76,12 +76,6 @@ func saved(t *testing.T, base Base) string {
 	read, err := DigestOf(file)
 	require.NoError(t, err)
 	assert.Equal(t, digest.String(), read)
-	return file
-}
-
-// TestOthersReadWhatIsSaved as an OCI layout, and as older Docker does.
-func TestOthersReadWhatIsSaved(t *testing.T) {
-	file := saved(t, Scratch)
 	folder := t.TempDir()
 	out, err := exec.CommandContext(t.Context(), "tar", "-x", "-f", file, "-C", folder).CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -90,6 +84,12 @@ func TestOthersReadWhatIsSaved(t *testing.T) {
 	all, err := path.ImageIndex()
 	require.NoError(t, err)
 	require.NoError(t, validate.Index(all))
+	return file
+}
+
+// TestOthersReadWhatIsSaved as older Docker does.
+func TestOthersReadWhatIsSaved(t *testing.T) {
+	file := saved(t, Scratch)
 	image, err := tarball.ImageFromPath(file, nil)
 	require.NoError(t, err)
 	require.NoError(t, validate.Image(image))

@@ -34,7 +34,7 @@ func TestWhatIsNotUnderstoodIsNotLeftOut(t *testing.T) {
 		"an instruction that takes a shell":     {"USER", "RUN true\nUSER", `stage "hello": line 8: RUN: a last stage has ARG, LABEL, COPY, USER and ENTRYPOINT alone`},
 		"an environment":                        {"USER", "ENV A=b\nUSER", "ENV: a last stage has"},
 		"an entrypoint for a shell":             {`ENTRYPOINT ["/bin/hello"]`, "ENTRYPOINT /bin/hello", "ENTRYPOINT is a list: there is no shell"},
-		"a file of the build's context":         {"COPY --from=build /out/hello", "COPY hello", "COPY has the form COPY --from=STAGE FILE /PATH"},
+		"a file of the build's context":         {"USER", "COPY hello /hello\nUSER", "COPY has the form COPY --from=STAGE FILE /PATH"},
 		"an owner of a file":                    {"COPY", "COPY --chown=65532", "COPY has the form COPY --from=STAGE FILE /PATH"},
 		"a variable without a value":            {"$VERSION", "$REVISION", "has no value"},
 		"no user":                               {"USER 65532:65532\n", "", "a last stage has a name, USER and ENTRYPOINT"},
