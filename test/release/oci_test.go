@@ -149,30 +149,42 @@ var images = remembered(func(t *testing.T, program string) []image {
 	return all
 })
 
-// unpack writes an image's files into a folder, as a container runtime does. Owners are kept where the test may.
+// unpack writes an image's files into a folder, as a container runtime does. Owners are kept where the test may. Nothing gets out of the
+// folder, wherever a link leads.
 func (one image) unpack(t *testing.T) string {
 	t.Helper()
 	into, err := os.MkdirTemp(scratch, "root-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(into, 0o755))
+	files, err := os.OpenRoot(into)
+	require.NoError(t, err)
+	defer files.Close()
 	for _, layer := range one.layers {
 		each(t, layer, func(header *tar.Header, content []byte) {
-			name := filepath.Join(into, filepath.FromSlash(path.Clean("/"+header.Name)))
-			mode := os.FileMode(header.Mode).Perm()
+			name, mode := strings.TrimPrefix(path.Clean("/"+header.Name), "/"), os.FileMode(header.Mode).Perm()
+			if name == "" {
+				return
+			}
+			require.NotContains(t, name, ".wh.", "what a layer takes away is not known")
+			require.NoError(t, files.MkdirAll(path.Dir(name), 0o755))
+			if header.Typeflag == tar.TypeDir {
+				require.NoError(t, files.MkdirAll(name, mode))
+			} else {
+				require.NoError(t, files.RemoveAll(name))
+			}
 			switch header.Typeflag {
 			case tar.TypeDir:
-				require.NoError(t, os.MkdirAll(name, mode))
 			case tar.TypeReg:
-				require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
-				require.NoError(t, os.WriteFile(name, content, mode))
+				require.NoError(t, files.WriteFile(name, content, mode))
 			case tar.TypeSymlink:
-				require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
-				require.NoError(t, os.Symlink(header.Linkname, name))
+				require.NoError(t, files.Symlink(header.Linkname, name))
+			case tar.TypeLink:
+				require.NoError(t, files.Link(strings.TrimPrefix(path.Clean("/"+header.Linkname), "/"), name))
 			default:
 				require.Fail(t, "what is it?", "%s %c", header.Name, header.Typeflag)
 			}
 			if os.Geteuid() == 0 {
-				require.NoError(t, os.Lchown(name, header.Uid, header.Gid))
+				require.NoError(t, files.Lchown(name, header.Uid, header.Gid))
 			}
 		})
 	}
