@@ -95,6 +95,9 @@ func dist(t *testing.T) string {
 }
 
 var made = remembered(func(t *testing.T, name string) string {
+	if runtime.GOOS != "linux" {
+		t.Skip("images are of programs for Linux, which bin/ does not have")
+	}
 	into := filepath.Join(scratch, name)
 	bin, err := cluster.BuildScheduler(t.Context())
 	require.NoError(t, err)
