@@ -1,0 +1,34 @@
+// Lint finds mistakes that the compiler and go vet let pass. It runs under go vet, which gives it packages that are compiled already
+// and remembers what was found sound:
+//
+//	go vet -vettool=bin/lint ./...
+//
+// On the list is what has found mistakes in programs like this one and is seldom wrong. Not on it is what judges taste, and what has to
+// read all of Kubernetes first: staticcheck's SA checks and golangci-lint, which takes longer to build than all else here to test.
+package main
+
+import (
+	"slices"
+
+	"github.com/charithe/durationcheck"
+	"github.com/gordonklaus/ineffassign/pkg/ineffassign"
+	"github.com/gostaticanalysis/nilerr"
+	"github.com/kisielk/errcheck/errcheck"
+	"github.com/ldez/usetesting"
+	"golang.org/x/tools/go/analysis/passes/modernize"
+	"golang.org/x/tools/go/analysis/passes/nilness"
+	"golang.org/x/tools/go/analysis/passes/unusedwrite"
+	"golang.org/x/tools/go/analysis/unitchecker"
+)
+
+func main() {
+	unitchecker.Main(append(slices.Clone(modernize.Suite), // what the language says shorter by now
+		durationcheck.Analyzer,   // a duration times a duration
+		errcheck.Analyzer,        // an error that nobody looks at
+		ineffassign.Analyzer,     // a value that nobody reads
+		nilerr.Analyzer,          // an error that is found and not returned
+		nilness.Analyzer,         // a nil that will be followed
+		unusedwrite.Analyzer,     // a field that is set in a copy
+		usetesting.NewAnalyzer(), // a test that outlives what it made
+	)...)
+}
