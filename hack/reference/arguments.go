@@ -129,7 +129,8 @@ func parseFolder(folder string) (map[string]*ast.File, error) {
 
 // words are what types are called to people.
 var words = map[string]string{
-	"string": "text", "bool": "true or false", "int": "whole number", "int32": "whole number", "int64": "whole number", "Duration": `duration, as "90s"`,
+	"string": "text", "bool": "true or false", "Duration": `duration, as "90s"`,
+	"int": "whole number", "int32": "whole number", "int64": "whole number",
 }
 
 // fields returns a row for each field of a struct, and of those below it.

@@ -81,7 +81,8 @@ func create(t *testing.T, c *cluster.Cluster, manifest []byte) error {
 	object := &unstructured.Unstructured{}
 	require.NoError(t, yaml.Unmarshal(manifest, &object.Object))
 	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
-	_, err := c.Dynamic.Resource(resource).Namespace("default").Create(t.Context(), object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+	options := metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}
+	_, err := c.Dynamic.Resource(resource).Namespace("default").Create(t.Context(), object, options)
 	return err
 }
 
