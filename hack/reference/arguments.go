@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -120,9 +121,7 @@ func parseFolder(folder string) (map[string]*ast.File, error) {
 	}
 	files := map[string]*ast.File{}
 	for _, p := range packages {
-		for name, file := range p.Files {
-			files[name] = file
-		}
+		maps.Copy(files, p.Files)
 	}
 	return files, nil
 }

@@ -12,8 +12,6 @@ tool (
 require (
 	github.com/charithe/durationcheck v0.0.11
 	github.com/gordonklaus/ineffassign v0.2.0
-	github.com/gostaticanalysis/nilerr v0.1.2
-	github.com/kisielk/errcheck v1.30.0
 	github.com/ldez/usetesting v0.5.0
 	golang.org/x/tools v0.52.0
 )
@@ -41,7 +39,6 @@ require (
 	github.com/googleapis/gax-go/v2 v2.26.2 // indirect
 	github.com/gookit/color v1.6.3 // indirect
 	github.com/gorilla/websocket v1.5.3 // indirect
-	github.com/gostaticanalysis/comment v1.5.0 // indirect
 	github.com/invopop/jsonschema v0.14.0 // indirect
 	github.com/mattn/go-colorable v0.1.14 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
