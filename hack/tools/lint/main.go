@@ -6,7 +6,7 @@
 // make analyze does. It is no part of make lint, since the first time it reads all of Kubernetes.
 //
 // On the list is what finds mistakes and is seldom wrong. Not on it is what judges taste, what go fix does (modernize), and what was wrong
-// in all that it found here: errcheck, about messages to standard error, and nilerr. It is not golangci-lint, of which the build alone was
+// in what it found here: errcheck, about what is printed or closed, and nilerr. It is not golangci-lint, of which the build alone was
 // given up after half an hour, on two busy cores.
 package main
 
