@@ -12,7 +12,6 @@ tool (
 require (
 	github.com/charithe/durationcheck v0.0.11
 	github.com/gordonklaus/ineffassign v0.2.0
-	github.com/ldez/usetesting v0.5.0
 	golang.org/x/tools v0.52.0
 )
 

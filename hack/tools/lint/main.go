@@ -6,14 +6,13 @@
 // make analyze does. It is no part of make lint, since the first time it reads all of Kubernetes.
 //
 // On the list is what finds mistakes and is seldom wrong. Not on it is what judges taste, what go fix does (modernize), and what was wrong
-// in what it found here: errcheck, about what is printed or closed, and nilerr. It is not golangci-lint, of which the build alone was
-// given up after half an hour, on two busy cores.
+// in all that it found here: errcheck, about what is printed or closed, nilerr and usetesting. It is not golangci-lint, of which the
+// build alone was given up after half an hour, on two busy cores.
 package main
 
 import (
 	"github.com/charithe/durationcheck"
 	"github.com/gordonklaus/ineffassign/pkg/ineffassign"
-	"github.com/ldez/usetesting"
 	"golang.org/x/tools/go/analysis/passes/nilness"
 	"golang.org/x/tools/go/analysis/passes/unusedwrite"
 	"golang.org/x/tools/go/analysis/unitchecker"
@@ -21,10 +20,9 @@ import (
 
 func main() {
 	unitchecker.Main(
-		durationcheck.Analyzer,   // a duration times a duration
-		ineffassign.Analyzer,     // a value that nobody reads
-		nilness.Analyzer,         // a nil that will be followed
-		unusedwrite.Analyzer,     // a field that is set in a copy
-		usetesting.NewAnalyzer(), // a test that outlives what it made
+		durationcheck.Analyzer, // a duration times a duration
+		ineffassign.Analyzer,   // a value that nobody reads
+		nilness.Analyzer,       // a nil that will be followed
+		unusedwrite.Analyzer,   // a field that is set in a copy
 	)
 }
