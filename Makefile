@@ -135,17 +135,33 @@ lint: ## Look for mistakes that need no test to be seen
 	cd test/bench/harness && go vet ./...
 	cd test/foreign && go vet ./...
 	cd hack/release && go vet ./...
+	cd hack/tools && go vet ./...
+	@for script in $$(git ls-files '*.sh') .ci/run; do bash -n "$$script" || exit 1; done
+	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh') .ci/run; \
+		else echo "Scripts were parsed, and not examined further: there is no shellcheck"; fi
+
+.PHONY: analyze
+analyze: ## Look for more mistakes, by the list in hack/tools/lint; the first time reads all of Kubernetes, which takes minutes
+	cd hack/tools && go build -o ../../bin/lint ./lint
+	go vet -vettool=$(CURDIR)/bin/lint $(or $(PACKAGES),./...)
 
 .PHONY: gosec
 gosec: ## Look for unsafe patterns in what ships
-	$(TOOL) gosec -quiet ./pkg/... ./cmd/...
+	@# G115 warns of each conversion to a narrower integer, whatever bounds it: counts of nodes and pods, and what the parsers of
+	@# outside input have held to their range, which their tests are about.
+	$(TOOL) gosec -quiet -exclude=G115 ./pkg/... ./cmd/...
 
 .PHONY: govulncheck
 govulncheck: ## Look for known vulnerabilities in what ships calls; asks vuln.go.dev
 	$(TOOL) govulncheck ./pkg/... ./cmd/...
 
+.PHONY: generate
+generate: ## Write the pages of docs that are made from the code
+	go run ./hack/reference
+
 .PHONY: verify
 verify: ## Check that what is derived from something else is up to date
+	go run ./hack/reference -check
 	go mod tidy -diff
 	go mod verify
 	cd hack/controlplane/kubernetes-1.37 && go mod tidy -diff

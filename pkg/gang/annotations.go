@@ -9,27 +9,35 @@ import (
 )
 
 // The annotations by which a PodGroup of any dialect, or its pods, state a wish in Phalanx's own words. A level is its name
-// or its node label key.
+// or its node label key. What is said here of these and the others is what docs/annotations.md says.
 const (
-	RequiredTopologyKey  = KeyPrefix + "required-topology"
+	// RequiredTopologyKey is an annotation of PodGroups and pods: the level of which one domain must hold all members.
+	RequiredTopologyKey = KeyPrefix + "required-topology"
+	// PreferredTopologyKey is an annotation of PodGroups and pods: the level of which one domain should hold all members, or as few as can be.
 	PreferredTopologyKey = KeyPrefix + "preferred-topology"
-	SliceSizeKey         = KeyPrefix + "slice-size"
-	SliceTopologyKey     = KeyPrefix + "slice-topology"
+	// SliceSizeKey is an annotation of PodGroups and pods: so many members each, in the order of their ranks, share a domain.
+	SliceSizeKey = KeyPrefix + "slice-size"
+	// SliceTopologyKey is an annotation of PodGroups and pods: the level of these domains.
+	SliceTopologyKey = KeyPrefix + "slice-topology"
 )
 
-// GPUReportKey is the annotation of a node in which its reporter tells of the GPUs: see package gpu.
+// GPUReportKey is an annotation of nodes: what its reporter tells of the GPUs, in the format of package gpu.
 const GPUReportKey = KeyPrefix + "gpu-report"
 
-// GPUCliqueKey is the label of a node that names the multi-node NVLink domain of its GPUs and the clique in it, written by its
-// reporter: nodes with the same value reach each other over NVLink.
+// GPUCliqueKey is a label of nodes: the multi-node NVLink domain of its GPUs and the clique in it; nodes with the same value reach each
+// other over NVLink.
 const GPUCliqueKey = KeyPrefix + "gpu-clique"
 
 // The annotations by which a pod, or its PodGroup, says what GPUs it needs.
 const (
-	GPUMemoryKey     = KeyPrefix + "gpu-memory"
-	GPUProductKey    = KeyPrefix + "gpu-product"
+	// GPUMemoryKey is an annotation of PodGroups and pods: how much memory must be free on each GPU.
+	GPUMemoryKey = KeyPrefix + "gpu-memory"
+	// GPUProductKey is an annotation of PodGroups and pods: the products of which each GPU must be one.
+	GPUProductKey = KeyPrefix + "gpu-product"
+	// GPUCapabilityKey is an annotation of PodGroups and pods: the earliest compute capability that each GPU may have.
 	GPUCapabilityKey = KeyPrefix + "gpu-compute-capability"
-	GPULinkKey       = KeyPrefix + "gpu-link"
+	// GPULinkKey is an annotation of PodGroups and pods: how the GPUs of a container must or should be linked.
+	GPULinkKey = KeyPrefix + "gpu-link"
 )
 
 // words are the annotations in which one project states a wish; "" where it cannot say that.

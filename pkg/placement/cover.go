@@ -141,9 +141,9 @@ func (m *memory) fewest(kinds []kind, parts []part, need int64) []int {
 	}
 	counts := make([]int, len(kinds))
 	x := int32(need)
-	for p := len(parts) - 1; p >= 0; p-- {
+	for p, part := range slices.Backward(parts) {
 		if before := m.row(p)[x]; before >= 0 {
-			counts[parts[p].kind] += int(parts[p].count)
+			counts[part.kind] += int(part.count)
 			x = before
 		}
 	}

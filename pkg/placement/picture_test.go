@@ -136,7 +136,7 @@ func (p *picture) parseClass(t *testing.T, line string, exclusions *placement.Ex
 	class := placement.Class{Members: int(number(word[1])), Excluded: exclusions}
 	class.Minimum = class.Members
 	class.Request = fabric.Request{{Resource: 0, Quantity: number(word[2])}, {Resource: 1, Quantity: number(word[3])}}
-	for _, wish := range strings.Fields(word[4]) {
+	for wish := range strings.FieldsSeq(word[4]) {
 		key, value, _ := strings.Cut(wish, "=")
 		switch key {
 		case "min":

@@ -20,7 +20,7 @@ func meters(cc *appconfig.CompletedConfig, sched *core.Scheduler, edge *edge) ([
 		}
 	}
 	room, err := gangplugin.NewRoom(sched, edge.hyperNodes, args)
-	return []metrics.StableCollector{&waitingMeter{ledger: edge.ledger}, room}, err
+	return []metrics.StableCollector{NewWaitingMeter(edge.ledger), room}, err
 }
 
 var gangsWaiting = metrics.NewDesc("phalanx_gangs_waiting",
@@ -32,6 +32,9 @@ type waitingMeter struct {
 	metrics.BaseStableCollector
 	ledger *ledger.Ledger
 }
+
+// NewWaitingMeter counts the gangs of a ledger that wait, by why they do.
+func NewWaitingMeter(l *ledger.Ledger) metrics.StableCollector { return &waitingMeter{ledger: l} }
 
 // DescribeWithStability implements metrics.StableCollector.
 func (*waitingMeter) DescribeWithStability(into chan<- *metrics.Desc) { into <- gangsWaiting }

@@ -130,6 +130,7 @@ scheduler:
 		"with CDI, its reporter is reporter-cdi":          {values: `reporter: {driver: cdi}`, folders: []string{"default", "reporter-cdi"}},
 		"with the host's driver, it is reporter-hostpath": {values: `reporter: {driver: hostPath}`, folders: []string{"default", "reporter-hostpath"}},
 		"with monitoring, it is that, too":                {values: `monitoring: {enabled: true}`, folders: []string{"default", "monitoring"}},
+		"with admission, it is that, too":                 {values: `admission: {enabled: true}`, folders: []string{"default", "admission"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			have, err := helmed(t, test.values, test.skipCRDs)

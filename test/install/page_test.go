@@ -304,7 +304,7 @@ func (s *site) lookAtTheNetwork(t *testing.T) {
 	}
 }
 
-// lookAtTheShapes: the last two on the page win.
+// lookAtTheShapes: the last two on the page win, and the policies stand beside them.
 func (s *site) lookAtTheShapes(t *testing.T) {
 	deployment, err := s.client.AppsV1().Deployments(cluster.Namespace).Get(t.Context(), "phalanx-scheduler", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -312,6 +312,8 @@ func (s *site) lookAtTheShapes(t *testing.T) {
 	set, err := s.client.AppsV1().DaemonSets("phalanx-reporter").Get(t.Context(), "phalanx-reporter", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.True(t, *set.Spec.Template.Spec.Containers[0].SecurityContext.Privileged)
+	_, err = s.client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(t.Context(), "phalanx-annotations", metav1.GetOptions{})
+	require.NoError(t, err)
 }
 
 // lookAtTheUpgrade: two replicas are ready again, of the shape that the administrator chose, and the gang has noticed nothing.

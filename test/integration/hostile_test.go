@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -63,37 +64,21 @@ func applyLooseDefinitions(t *testing.T, c *cluster.Cluster) {
 
 func testBrokenGroups(t *testing.T, c *cluster.Cluster) {
 	w := newWorld(t, c, 4)
-	broken := map[string]struct {
+	invalid := w.createInvalid()
+	for name, sound := range map[string]struct {
 		dialect
 		spec any
-		want string // empty: sound, and its one member starts
 	}{
-		"words":       {volcano, map[string]any{"minMember": "eight"}, `spec.minMember is "eight": it must be a whole number`},
-		"negative":    {volcano, map[string]any{"minMember": int64(-1)}, `spec.minMember is -1: it must be at least 0`},
-		"huge":        {volcano, map[string]any{"minMember": int64(1) << 40}, `spec.minMember is 1099511627776: it must be at most 2147483647`},
-		"fraction":    {volcano, map[string]any{"minMember": 1.5}, `spec.minMember is 1.5: it must be a whole number`},
-		"object":      {volcano, map[string]any{"minMember": map[string]any{}}, `spec.minMember is an object: it must be a whole number`},
-		"text":        {volcano, "text", `spec is "text": it must be an object`},
-		"roles":       {volcano, map[string]any{"minTaskMember": map[string]any{"worker": int64(-1)}}, `spec.minTaskMember.worker is -1: it must be at least 0`},
-		"resources":   {volcano, map[string]any{"minResources": map[string]any{"cpu": "-1"}}, `spec.minResources.cpu is "-1": it must be at least 0`},
-		"exponent":    {volcano, map[string]any{"minResources": map[string]any{"cpu": "1e999999999"}}, `spec.minResources.cpu is "1e999999999": it must be a quantity`},
-		"class":       {volcano, map[string]any{"priorityClassName": int64(7)}, `spec.priorityClassName is 7: it must be a string`},
-		"timeout":     {coscheduling, map[string]any{"minMember": int64(1), "scheduleTimeoutSeconds": int64(-5)}, `spec.scheduleTimeoutSeconds is -5: it must be at least 0`},
-		"list":        {coscheduling, map[string]any{"minMember": []any{}}, `spec.minMember is a list: it must be a whole number`},
-		"nothing":     {volcano, map[string]any{}, ""},
-		"no-spec":     {coscheduling, nil, ""},
-		"more-fields": {volcano, map[string]any{"minMember": int64(1), "quorum": "all", "nested": map[string]any{"quorum": int64(3)}}, ""},
-	}
-	for name, b := range broken {
-		group := map[string]any{
-			"apiVersion": b.groups.GroupVersion().String(), "kind": "PodGroup", "metadata": map[string]any{"name": name, "namespace": w.ns},
-		}
-		if b.spec != nil {
-			group["spec"] = b.spec
-		}
-		_, err := w.Dynamic.Resource(b.groups).Namespace(w.ns).Create(t.Context(), &unstructured.Unstructured{Object: group}, metav1.CreateOptions{})
-		require.NoError(t, err, name)
-		w.members(b.dialect, name, 0, 1, 1)
+		"nothing":     {volcano, map[string]any{}},
+		"no-spec":     {coscheduling, nil},
+		"more-fields": {volcano, map[string]any{"minMember": int64(1), "quorum": "all", "nested": map[string]any{"quorum": int64(3)}}},
+	} {
+		w.podGroup(sound.groups, name, nil, func(group *unstructured.Unstructured) {
+			if group.Object["spec"] = sound.spec; sound.spec == nil {
+				delete(group.Object, "spec")
+			}
+		})
+		w.members(sound.dialect, name, 0, 1, 1)
 	}
 	w.podGroup(volcanoGroups, "largest", minMember(2147483647))
 	w.members(volcano, "largest", 0, 2, 1)
@@ -102,13 +87,15 @@ func testBrokenGroups(t *testing.T, c *cluster.Cluster) {
 
 	w.waitStatus(volcanoGroups, "good", map[string]any{"phase": "Running", "running": 2})
 	w.waitSentence("largest", "GangIncomplete: 2 of 2147483647 members exist")
-	for name, b := range broken {
-		if b.want == "" {
-			w.waitRunning(name, 1)
-			continue
+	for _, name := range []string{"nothing", "no-spec", "more-fields"} {
+		w.waitRunning(name, 1)
+	}
+	for name, object := range invalid {
+		w.waitSaying(name, object.sentence)
+		if object.kind == "PodGroup" {
+			w.waitSaying(name, "GangInvalid: ")
+			w.waitEvents("PodGroup", name, map[string]int{"GangInvalid": 1})
 		}
-		w.waitSentence(name, fmt.Sprintf("GangInvalid: PodGroup %s/%s: %s", w.ns, name, b.want))
-		w.waitEvents("PodGroup", name, map[string]int{"GangInvalid": 1})
 	}
 	// A status that is no object, and a phase that is no text.
 	for name, status := range map[string]any{"odd-status": "text", "odd-phase": map[string]any{"phase": int64(4), "conditions": "none"}} {
@@ -117,8 +104,39 @@ func testBrokenGroups(t *testing.T, c *cluster.Cluster) {
 		w.waitPhase(volcanoGroups, name, "Running")
 	}
 	// Mended, a group starts.
-	w.changeGroup(volcanoGroups, "words", minMember(1))
-	w.waitRunning("words", 1)
+	w.changeGroup(volcanoGroups, "volcano-minimum-in-words", minMember(1))
+	w.waitRunning("volcano-minimum-in-words", 1)
+}
+
+// senseless is an object that makes no sense, and the sentence that the scheduler says about it.
+type senseless struct{ kind, sentence string }
+
+// createInvalid creates what the API server refuses where our definitions and manifests/admission are, by name. Each PodGroup gets a
+// member.
+func (w *world) createInvalid() map[string]senseless {
+	w.t.Helper()
+	files, err := filepath.Glob("../install/testdata/invalid/*.yaml")
+	require.NoError(w.t, err)
+	require.NotEmpty(w.t, files)
+	created := map[string]senseless{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(w.t, err)
+		sentence, hasSentence := strings.CutPrefix(strings.Split(string(text), "\n")[1], "# scheduler: ")
+		require.True(w.t, hasSentence, "%s does not say what the scheduler says", file)
+		object := &unstructured.Unstructured{}
+		require.NoError(w.t, yaml.Unmarshal(text, &object.Object))
+		resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+		_, err = w.Dynamic.Resource(resource).Namespace(w.ns).Create(w.t.Context(), object, metav1.CreateOptions{})
+		require.NoError(w.t, err, file)
+		for _, d := range []dialect{volcano, coscheduling} {
+			if d.groups == resource {
+				w.members(d, object.GetName(), 0, 1, 1)
+			}
+		}
+		created[object.GetName()] = senseless{object.GetKind(), sentence}
+	}
+	return created
 }
 
 // manyGroups is how many PodGroups the hostile user makes; every hundredth has a pod. manyNodes is how many nodes there are

@@ -89,8 +89,10 @@ func TestTheReportIsTheSameEachTime(t *testing.T) {
 var twoHosts = []trace.Host{{Name: "a1", Leaf: "A", Spine: "P"}, {Name: "a2", Leaf: "A", Spine: "P"}}
 
 // gang arrives and runs for so many seconds.
-func gang(id, members, gpus int, arrival, duration time.Duration) Gang {
-	return Gang{ID: id, Members: members, GPUsPerMember: gpus, Arrival: arrival * time.Second, Duration: duration * time.Second}
+func gang(id, members, gpus, arrival, duration int) Gang {
+	return Gang{
+		ID: id, Members: members, GPUsPerMember: gpus, Arrival: time.Duration(arrival) * time.Second, Duration: time.Duration(duration) * time.Second,
+	}
 }
 
 // starts are the seconds at which gangs start, by ID.

@@ -28,7 +28,7 @@ reread      154
 
 // eachRow calls for each XID of the table.
 func eachRow(t *testing.T, do func(class health.Class, xid int)) {
-	for _, row := range strings.Split(strings.TrimSpace(rows), "\n") {
+	for row := range strings.SplitSeq(strings.TrimSpace(rows), "\n") {
 		fields := strings.Fields(row)
 		for _, field := range fields[1:] {
 			var first, last int

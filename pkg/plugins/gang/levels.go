@@ -23,7 +23,7 @@ type Level struct {
 // Topology is the fabric's levels in [GangArgs]: a preset, or levels. Where the cluster has Volcano's HyperNodes, their tiers
 // are the levels, and these hold for wishes that name them: see package hypernode.
 type Topology struct {
-	// Preset names a list of levels that is built in: see [Presets]. "auto" if nothing is said.
+	// Preset names a list of levels that is built in, where there are no levels; auto if unset.
 	Preset string `json:"preset,omitempty"`
 	// Levels are the levels, broadest first. A level whose label no node carries does not exist.
 	Levels []Level `json:"levels,omitempty"`

@@ -21,9 +21,9 @@ const (
 
 // The labels.
 const (
-	// ProductKey is the GPUs' model, if they are of one.
+	// ProductKey is a label of nodes: the GPUs' model, if they are of one.
 	ProductKey = gang.KeyPrefix + "gpu-product"
-	// LinkKey is the kind of NVLinks between them.
+	// LinkKey is a label of nodes: the kind of NVLinks between its GPUs.
 	LinkKey = gang.KeyPrefix + "gpu-link"
 )
 

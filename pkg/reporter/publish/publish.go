@@ -202,7 +202,7 @@ func backoff(failures int) time.Duration {
 	for range failures - 1 {
 		longest = min(2*longest, lastBackoff)
 	}
-	return longest/2 + rand.N(longest/2)
+	return longest/2 + rand.N(longest/2) // #nosec G404 -- nobody gains by guessing it
 }
 
 // look finds out what the node shows.
