@@ -46,6 +46,7 @@ type Cluster struct {
 	changes    journal // and of those that changed at all
 	helped     int
 	reserved   map[int]*node // by number: see Reserve
+	held       []*node       // see Hold
 }
 
 // node is what was read of one node.
@@ -55,6 +56,7 @@ type node struct {
 	generation int64
 	domains    []string // at the levels
 	free       []int64
+	held       []int64 // of what is free: see Hold
 	round      int
 	hasChanged bool // its object, and nobody was told
 }
@@ -208,7 +210,7 @@ func (c *Cluster) take(n *node) {
 		c.helped++
 	}
 	n.free = free
-	number, isSettled := c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isWhole(n.info)})
+	number, isSettled := c.fabric.Set(n.unreserved())
 	if isSettled { // else the tree changes
 		c.changes.add(number)
 		if n.hasChanged {
@@ -303,17 +305,20 @@ func (c *Cluster) Reserve(number int, request fabric.Request, members int) {
 		c.reserved = map[int]*node{}
 	}
 	c.reserved[number] = n
-	isUntouched := slices.Equal(free[:len(n.free)], n.free)
-	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isUntouched && isWhole(n.info)})
+	before := n.unreserved()
+	isUntouched := slices.Equal(free[:len(before.Free)], before.Free)
+	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isUntouched && before.IsWhole})
 }
 
 // Unreserved returns what a node has free, by resource, when nothing is reserved.
-func (c *Cluster) Unreserved(number int) []int64 { return c.nodes[c.tree.Node(number)].free }
+func (c *Cluster) Unreserved(number int) []int64 {
+	return c.nodes[c.tree.Node(number)].unreserved().Free
+}
 
 // Release gives all back that was reserved.
 func (c *Cluster) Release() {
 	for _, n := range c.reserved {
-		c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: n.free, IsWhole: isWhole(n.info)})
+		c.fabric.Set(n.unreserved())
 	}
 	clear(c.reserved)
 }
