@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
@@ -30,6 +31,7 @@ const (
 type mender struct {
 	ledger *ledger.Ledger
 	client kubernetes.Interface
+	events events.EventRecorder // set before run
 	queue  workqueue.TypedRateLimitingInterface[gang.Key]
 }
 
@@ -72,6 +74,9 @@ func (m *mender) restart(ctx context.Context, key gang.Key) error {
 	pods, ok := m.ledger.ToRestart(key)
 	if !ok {
 		return nil
+	}
+	if state, _ := m.ledger.State(key); state.Object != nil && m.queue.NumRequeues(key) == 0 {
+		m.events.Eventf(state.Object, nil, v1.EventTypeWarning, "GangRestarted", "Repairing", "%s", state.Progress.Repair)
 	}
 	klog.FromContext(ctx).Info("Deleting what is left of a gang, so that its controller makes it anew",
 		"dialect", key.Dialect, "podGroup", klog.KRef(key.Namespace, key.Name), "pods", len(pods))

@@ -161,6 +161,7 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 	if err != nil {
 		return err
 	}
+	edge.mender.events = surveyor.events
 	onceLeading(sched, func() {
 		legacyregistry.CustomMustRegister(measured...)
 		legacyregistry.MustRegister(repairsEnded)

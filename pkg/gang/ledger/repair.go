@@ -119,7 +119,6 @@ func (l *Ledger) keep(e *entry, pod *v1.Pod, role string, since time.Time) {
 	}
 	place := repair.NewPlace(e.key, pod, role, e.priority, since.Add(policy.Timeout))
 	r.lost = append(r.lost, loss{place, l.repairs.places.Add(place)})
-	slices.SortStableFunc(r.lost, func(a, b loss) int { return a.place.Until.Compare(b.place.Until) }) // which they are, but for Recall
 	r.phase, l.repairs.open[e.key] = gang.Repairing, e
 	select {
 	case l.repairs.begun <- struct{}{}:
@@ -320,20 +319,27 @@ func (l *Ledger) Recall() {
 	defer l.mu.Unlock()
 	fallen := l.repairs.fallen
 	l.repairs.fallen = nil
-	slices.SortFunc(fallen, func(a, b *v1.Pod) int { return fellAt(b).Compare(fellAt(a)) }) // of many that failed the last ones are missing
 	now := l.repairs.Clock.Now()
+	slices.SortFunc(fallen, func(a, b *v1.Pod) int { return fellAt(a).Compare(fellAt(b)) })
+	ofGang := map[*entry][]*v1.Pod{}
 	for _, pod := range fallen {
 		m, ok := l.members[nameOf(pod)]
 		if !ok || m.state != failed {
 			continue
 		}
 		e := l.gangs[m.key]
-		since := fellAt(pod)
-		if e.isReplaced(m, pod) || !since.Add(l.repairs.Policies[pod.Spec.SchedulerName].Timeout).After(now) {
-			continue
+		if timeout := l.repairs.Policies[pod.Spec.SchedulerName].Timeout; fellAt(pod).Add(timeout).After(now) && !e.isReplaced(m, pod) {
+			ofGang[e] = append(ofGang[e], pod)
 		}
-		e.repair.hasStarted = true // else it had not run
-		l.keep(e, pod, m.role, since)
+	}
+	for e, pods := range ofGang {
+		if e.isSound() && len(pods) > e.missing() {
+			pods = pods[len(pods)-e.missing():] // others came in the place of those that failed before
+		}
+		e.repair.hasStarted = true // else none of it had run
+		for _, pod := range pods {
+			l.keep(e, pod, l.members[nameOf(pod)].role, fellAt(pod))
+		}
 		l.refresh(e, false)
 	}
 }

@@ -77,9 +77,9 @@ func (*Dialect) Status(podGroup *unstructured.Unstructured, progress gang.Progre
 	if at < 0 && progress.Repair.Phase != gang.Repairing {
 		return nil // what was never lost need not be denied
 	}
-	after["lastTransitionTime"] = before["lastTransitionTime"]
-	if before["status"] != after["status"] {
-		after["lastTransitionTime"] = now.UTC().Format(time.RFC3339)
+	after["lastTransitionTime"] = now.UTC().Format(time.RFC3339)
+	if since, isText := before["lastTransitionTime"].(string); isText && before["status"] == after["status"] {
+		after["lastTransitionTime"] = since
 	}
 	if reflect.DeepEqual(before, after) {
 		return nil

@@ -66,7 +66,7 @@ type Place struct {
 	Priority int32 // of the gang
 	// Request is what the member took from its node, one slot among the node's pods included.
 	Request v1.ResourceList
-	// Until is when the place is kept no longer. It may go before.
+	// Until is when the place is kept no longer. It goes before with the first one of its gang, if that was kept in vain.
 	Until time.Time
 }
 

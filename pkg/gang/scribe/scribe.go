@@ -189,7 +189,8 @@ func (s *Scribe) steady(key gang.Key, state ledger.State) gang.Waiting {
 	return waiting
 }
 
-// tellRepair emits an event when the repair of a gang begins and when it ends. After steady has looked at the gang.
+// tellRepair emits an event when the repair of a gang begins and when it ends, after steady has looked at the gang. Of a restart
+// tells who carries it out.
 func (s *Scribe) tellRepair(key gang.Key, state ledger.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,8 +212,6 @@ func (s *Scribe) tellRepair(key gang.Key, state ledger.State) {
 		tell(v1.EventTypeWarning, "MembersLost", now.String())
 	case now.Phase == gang.GivenUp:
 		tell(v1.EventTypeWarning, "RepairTimeout", now.String())
-	case now.Phase == gang.Restarting:
-		tell(v1.EventTypeWarning, "GangRestarted", now.String())
 	case was == gang.Repairing && state.Progress.Placed() >= state.Group.MinMember:
 		tell(v1.EventTypeNormal, "GangRepaired", "all members that must run together hold nodes again")
 	}

@@ -111,21 +111,25 @@ func (g *Gang) refusalFor(a *asking, info fwk.NodeInfo) *fwk.Status {
 			code = fwk.UnschedulableAndUnresolvable
 		}
 		first := kept[slices.IndexFunc(kept, func(p *repair.Place) bool { return cluster.AmountOf(name, p.Request[name]) > 0 })]
-		return fwk.NewStatus(code, fmt.Sprintf("node(s) kept %s %s for %s", written(string(name), sum), name, whose(first)))
+		return fwk.NewStatus(code, fmt.Sprintf("node(s) kept %s %s for %s", written(string(name), sum), name, g.whose(first)))
 	}
 	for _, place := range kept {
 		for _, port := range schedutil.GetHostPorts(place.Pod) {
 			if slices.ContainsFunc(a.ports, func(own v1.ContainerPort) bool { return nameOf(own) == nameOf(port) }) {
-				return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("node(s) kept %s for %s", nameOf(port), whose(place)))
+				return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("node(s) kept %s for %s", nameOf(port), g.whose(place)))
 			}
 		}
 	}
 	return nil
 }
 
-// whose tells for whom a place is kept.
-func whose(place *repair.Place) string {
-	return fmt.Sprintf("gang %s/%s until %s", place.Gang.Namespace, place.Gang.Name, place.Until.UTC().Format(time.RFC3339))
+// whose tells for whom a place is kept, in the same words for all places of a gang: they end with the oldest.
+func (g *Gang) whose(place *repair.Place) string {
+	oldest := place
+	if all := g.places.Of(place.Gang); len(all) > 0 { // else they were given up this moment
+		oldest = all[0]
+	}
+	return fmt.Sprintf("gang %s/%s until %s", place.Gang.Namespace, place.Gang.Name, oldest.Until.UTC().Format(time.RFC3339))
 }
 
 // holdKept takes what is kept from a gang off the picture that it is planned in, until the next one is. It costs one look for each
@@ -152,7 +156,7 @@ func priorityOf(t *try) int32 {
 }
 
 // tellKept adds to a refusal for want of room what is kept from the gang on nodes that its members may use.
-func (t *try) tellKept(logger klog.Logger, c *cluster.Cluster) {
+func (g *Gang) tellKept(logger klog.Logger, t *try, c *cluster.Cluster) {
 	if len(t.kept) == 0 || !isAboutRoom(t.refused) {
 		return
 	}
@@ -176,7 +180,7 @@ func (t *try) tellKept(logger klog.Logger, c *cluster.Cluster) {
 	if of[first.Gang] == 1 {
 		verb = "is"
 	}
-	t.refused.Sentence += fmt.Sprintf("; %s %s kept for lost members of %s", explain.Plural(of[first.Gang], "place"), verb, whose(first))
+	t.refused.Sentence += fmt.Sprintf("; %s %s kept for lost members of %s", explain.Plural(of[first.Gang], "place"), verb, g.whose(first))
 	if others := int64(len(of) - 1); others > 0 {
 		t.refused.Sentence += fmt.Sprintf(", and more for %s", explain.Plural(others, "other gang"))
 	}

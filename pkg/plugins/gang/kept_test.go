@@ -30,7 +30,9 @@ func keeping(places *repair.Places, key gang.Key, node string, priority int32, l
 	return places
 }
 
-func lostMember(gpus string) *v1.Pod { return podWith("train-3", list("nvidia.com/gpu", gpus, "cpu", "4")) }
+func lostMember(gpus string) *v1.Pod {
+	return podWith("train-3", list("nvidia.com/gpu", gpus, "cpu", "4"))
+}
 
 func withPriority(value int32) func(*v1.Pod) { return func(p *v1.Pod) { p.Spec.Priority = &value } }
 
@@ -130,7 +132,7 @@ func planning(t *testing.T, g *Gang, key gang.Key, priority int32, nodes []fwk.N
 	p := newProblem(klog.Background(), c, attempt.classes, len(members), nil)
 	p.Beside = []int{0}
 	g.planWhole(t.Context(), attempt, p)
-	attempt.tellKept(klog.Background(), c)
+	g.tellKept(klog.Background(), attempt, c)
 	return attempt
 }
 

@@ -26,7 +26,7 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 	}
 	c := g.clusterFor(wishes, nodes)
 	g.holdKept(c, t)
-	defer t.tellKept(klog.FromContext(ctx), c)
+	defer g.tellKept(klog.FromContext(ctx), t, c)
 	standing := g.standing(info)
 	if foes := g.foes(info.GetNamespace()); slices.ContainsFunc(wishes, func(w gang.Wish) bool { return w.SliceSize > 0 }) {
 		defer t.lookAgain(info.GetUnscheduledPods(), foes)
