@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -24,6 +26,8 @@ const (
 	deletesAtOnce = 16
 	// restartTries is how often a gang is tried to be deleted before it is left as it is.
 	restartTries = 5
+	// restartedReason is what events and conditions say of a gang that is made anew.
+	restartedReason = "GangRestarted"
 )
 
 // mender restarts gangs whose repair failed, where the administrator wants that: it deletes what is left of them, and their controllers
@@ -76,7 +80,7 @@ func (m *mender) restart(ctx context.Context, key gang.Key) error {
 		return nil
 	}
 	if state, _ := m.ledger.State(key); state.Object != nil && m.queue.NumRequeues(key) == 0 {
-		m.events.Eventf(state.Object, nil, v1.EventTypeWarning, "GangRestarted", "Repairing", "%s", state.Progress.Repair)
+		m.events.Eventf(state.Object, nil, v1.EventTypeWarning, restartedReason, "Repairing", "%s", state.Progress.Repair)
 	}
 	klog.FromContext(ctx).Info("Deleting what is left of a gang, so that its controller makes it anew",
 		"dialect", key.Dialect, "podGroup", klog.KRef(key.Namespace, key.Name), "pods", len(pods))
@@ -92,9 +96,23 @@ func (m *mender) restart(ctx context.Context, key gang.Key) error {
 	return errors.Join(errs...)
 }
 
-// delete deletes this pod, and no other one of its name.
+// delete deletes this pod, and no other one of its name. The condition before it is for controllers that count no failure then, as a
+// Job with a podFailurePolicy may.
 func (m *mender) delete(ctx context.Context, pod *v1.Pod) error {
-	err := m.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *metav1.NewPreconditionDeleteOptions(string(pod.UID)))
+	pods := m.client.CoreV1().Pods(pod.Namespace)
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": pod.UID},
+		"status": map[string]any{"conditions": []v1.PodCondition{{
+			Type: v1.DisruptionTarget, Status: v1.ConditionTrue, LastTransitionTime: metav1.Now(),
+			Reason: restartedReason, Message: "its gang lost members that nobody replaced, and is made anew",
+		}}},
+	})
+	if err == nil {
+		_, err = pods.Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	}
+	if err == nil {
+		err = pods.Delete(ctx, pod.Name, *metav1.NewPreconditionDeleteOptions(string(pod.UID)))
+	}
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // it is gone
 	}

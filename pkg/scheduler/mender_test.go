@@ -3,9 +3,11 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -73,9 +75,21 @@ func deleted(client *fake.Clientset) map[string]string {
 
 func TestWhatIsLeftOfAGangIsDeletedOnce(t *testing.T) {
 	m, client, recorder := lostOne(t)
+	var mu sync.Mutex
+	var told []string
+	client.PrependReactor("patch", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		patch := action.(clienttesting.PatchAction)
+		assert.Contains(t, string(patch.GetPatch()), `"type":"DisruptionTarget","status":"True"`)
+		assert.Contains(t, string(patch.GetPatch()), fmt.Sprintf(`{"uid":%q}`, patch.GetName()))
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, patch.GetName())
+		return true, &v1.Pod{}, nil
+	})
 	client.PrependReactor("delete", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, nil })
 	require.True(t, m.next(t.Context()))
 	require.Equal(t, map[string]string{"train-0": "train-0", "train-2": "train-2"}, deleted(client), "each by its UID")
+	require.ElementsMatch(t, []string{"train-0", "train-2"}, told)
 	require.Equal(t, "Warning GangRestarted 1 of 3 members is missing; the others are deleted, so that their controller makes the gang anew", <-recorder.Events)
 	require.Zero(t, m.queue.Len())
 }
@@ -83,10 +97,13 @@ func TestWhatIsLeftOfAGangIsDeletedOnce(t *testing.T) {
 func TestAPodThatIsGoneAlreadyIsNoFailure(t *testing.T) {
 	m, client, _ := lostOne(t)
 	pods := schema.GroupResource{Resource: "pods"}
-	client.PrependReactor("delete", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		if action.(clienttesting.DeleteAction).GetName() == "train-0" {
+	client.PrependReactor("patch", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		if action.(clienttesting.PatchAction).GetName() == "train-0" {
 			return true, nil, apierrors.NewNotFound(pods, "train-0")
 		}
+		return true, &v1.Pod{}, nil
+	})
+	client.PrependReactor("delete", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewConflict(pods, "train-2", errors.New("another UID"))
 	})
 	key := gang.Key{Dialect: "volcano", Namespace: "ns", Name: "train"}
@@ -103,6 +120,7 @@ func TestAGangThatBecameWholeIsLeftAlone(t *testing.T) {
 
 func TestAGangThatCannotBeDeletedIsLeftAsItIsInTheEnd(t *testing.T) {
 	m, client, recorder := lostOne(t)
+	client.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, &v1.Pod{}, nil })
 	client.PrependReactor("delete", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, errors.New("forbidden")
 	})
@@ -117,4 +135,20 @@ func TestAGangThatCannotBeDeletedIsLeftAsItIsInTheEnd(t *testing.T) {
 	state, _ := m.ledger.State(key)
 	require.Equal(t, gang.GivenUp, state.Progress.Repair.Phase)
 	require.Len(t, recorder.Events, 1)
+}
+
+func TestWhoFoundAPlaceKeptIsTriedAgainWithTheGangs(t *testing.T) {
+	l := ledger.New(dialects(), []string{"phalanx"}, func(gang.Key) {})
+	tried := refusedAnd(l)
+	require.Empty(t, tried())
+	l.Places().TurnAway(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "single"}})
+	require.Contains(t, tried(), "ns/single")
+	require.Empty(t, tried(), "once: if it finds another place kept it is noted again")
+
+	place := repair.NewPlace(gang.Key{Name: "train"}, running(0), "", 0, time.Unix(0, 0))
+	l.Places().Add(place)
+	hasRoom := make(chan struct{})
+	go followPlaces(t.Context(), l.Places().Freed(), func() { close(hasRoom) })
+	l.Places().Remove(place)
+	<-hasRoom
 }

@@ -180,6 +180,36 @@ func TestGangsWhoseLostMembersNobodyReplaces(t *testing.T) {
 	})
 }
 
+func TestASchedulerThatStartsAnewKeepsThePlacesOfFailedMembers(t *testing.T) {
+	t.Parallel()
+	start := func() *cluster.Scheduler {
+		s, err := shared.StartScheduler(t.Context(), cluster.SchedulerOptions{Name: "forgetful", V: 3, Config: `
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles: [{schedulerName: forgetful}]`})
+		require.NoError(t, err)
+		return s
+	}
+	by := func(pod *v1.Pod) { pod.Spec.SchedulerName = "forgetful" }
+	w := newWorld(t, shared, 2)
+	s := start()
+	nodes := w.runWhole(volcano, "train", 2, by)
+	w.fail("train-1")
+	w.waitStatus(volcanoGroups, "train", map[string]any{"phase": "Unknown", "failed": 1})
+	require.NoError(t, s.Kill())
+	w.create(w.pod(podSpec{name: "single", gpus: 8, scheduler: "forgetful"}))
+
+	s = start()
+	defer func() { require.NoError(t, s.Kill()) }()
+	w.waitWords("single", `1 node\(s\) kept 8 nvidia.com/gpu for gang `+w.ns+`/train until `+moment)
+	again := w.replacement(volcano, "train", 1)
+	by(again)
+	w.create(again)
+	w.waitRunning("train", 2)
+	require.Equal(t, nodes, w.nodesByRank("train"))
+	require.NoError(t, inspect(s))
+}
+
 // runWhole starts a gang of members with 8 GPUs each, and returns their nodes by rank.
 func (w *world) runWhole(d dialect, name string, members int, mutate ...func(*v1.Pod)) map[int]string {
 	w.t.Helper()

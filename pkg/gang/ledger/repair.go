@@ -206,7 +206,7 @@ func (l *Ledger) vacate(node string) {
 
 // repairing is the repair of a gang as people are told of it.
 func (e *entry) repairing() gang.Repair {
-	if e.repair.phase == gang.NoRepair {
+	if e.repair.phase == gang.NoRepair || !e.isSound() {
 		return gang.Repair{}
 	}
 	missing := int32(e.missing())

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
+	"pgregory.net/rapid"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
@@ -343,7 +344,7 @@ func TestAProcessThatStartsKeepsThePlacesOfFailedMembersThatAreThere(t *testing.
 		"of two, one of them replaced, the later one": {[]*v1.Pod{runs(0), failed(1, 2*time.Minute), failed(2, time.Minute), runs(3), runs(4)},
 			"n2: 1 of 4 members is missing; its place is kept until 2026-11-26T12:04:00Z"},
 		"two, the earlier one first": {[]*v1.Pod{runs(0), failed(1, time.Minute), failed(2, 2*time.Minute), runs(3)},
-			"n1 n2: 2 of 4 members are missing; their places are kept until 2026-11-26T12:03:00Z"},
+			"n2 n1: 2 of 4 members are missing; their places are kept until 2026-11-26T12:03:00Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var ended []repair.Result
@@ -355,4 +356,82 @@ func TestAProcessThatStartsKeepsThePlacesOfFailedMembersThatAreThere(t *testing.
 			require.Empty(t, ended)
 		})
 	}
+}
+
+// TestKeptPlacesOverAnyLife lets members of a gang come, go and end at random, and its minimum change.
+func TestKeptPlacesOverAnyLife(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var ended []repair.Result
+		b := keeping(testclock.NewFakeClock(noon), &ended, nil)
+		pods := map[int]*v1.Pod{}
+		minimum := 0
+		number := rapid.IntRange(0, 5)
+		set := func(i int, mutations ...func(*v1.Pod)) {
+			pods[i] = runs(i, mutations...)
+			b.set(pods[i])
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"a minimum": func(t *rapid.T) {
+				minimum = rapid.IntRange(0, 5).Draw(t, "minimum")
+				b.group("train", minMember(int64(minimum)))
+			},
+			"runs": func(t *rapid.T) {
+				if i := number.Draw(t, "who"); pods[i] == nil {
+					set(i)
+				}
+			},
+			"fails": func(t *rapid.T) {
+				if i := number.Draw(t, "who"); pods[i] != nil && pods[i].Status.Phase == v1.PodRunning {
+					set(i, phase(v1.PodFailed))
+				}
+			},
+			"succeeds": func(t *rapid.T) {
+				if i := number.Draw(t, "who"); pods[i] != nil && pods[i].Status.Phase == v1.PodRunning {
+					set(i, phase(v1.PodSucceeded))
+				}
+			},
+			"terminates": func(t *rapid.T) {
+				if i := number.Draw(t, "who"); pods[i] != nil && pods[i].Status.Phase == v1.PodRunning {
+					set(i, terminating)
+				}
+			},
+			"goes": func(t *rapid.T) {
+				if i := number.Draw(t, "who"); pods[i] != nil {
+					b.remove(pods[i])
+					delete(pods, i)
+				}
+			},
+			"the node goes": func(t *rapid.T) { b.SetNode(fmt.Sprint("n", number.Draw(t, "where")), nil) },
+			"the PodGroup goes": func(*rapid.T) {
+				minimum = 0
+				b.dropGroups()
+			},
+			"": func(t *rapid.T) {
+				held, succeeded := 0, 0
+				for _, p := range pods {
+					switch {
+					case p.DeletionTimestamp != nil:
+					case p.Status.Phase == v1.PodRunning:
+						held++
+					case p.Status.Phase == v1.PodSucceeded:
+						succeeded++
+					}
+				}
+				kept := b.Places().Of(train())
+				missing := max(0, minimum-held-succeeded)
+				require.LessOrEqual(t, len(kept), missing, "no more places than members are missing")
+				if held == 0 {
+					require.Empty(t, kept, "nothing for a gang of which nobody runs")
+				}
+				state, _ := b.State(train())
+				require.Equal(t, int(state.Progress.Repair.Kept), len(kept))
+				require.Equal(t, state.Progress.Repair.Phase == gang.Repairing, b.CountRepairs() == 1)
+				var onNodes int
+				for _, node := range b.Places().Nodes() {
+					onNodes += len(b.Places().On(node))
+				}
+				require.Equal(t, len(kept), onNodes)
+			},
+		})
+	})
 }
