@@ -70,6 +70,32 @@ func TestAHigherPriorityTakesAKeptPlace(t *testing.T) {
 	w.waitRunning("train", 1)
 }
 
+func TestPreemptionTakesOtherRoomThanAKeptPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shared, 1)
+	w.priorityClass("low", 10)
+	w.priorityClass("middle", 50)
+	middle := withPriority(w, "middle")
+	w.podGroup(volcanoGroups, "train", minMember(2))
+	w.members(volcano, "train", 0, 2, 4, middle)
+	w.waitRunning("train", 2)
+	home := w.nodesByRank("train")[1]
+	w.addNodes(1)
+	w.create(w.pod(podSpec{name: "low", gpus: 8, mutate: withPriority(w, "low")}))
+	w.waitRunning("low", 1)
+
+	w.deletePods("train-1")
+	w.create(w.pod(podSpec{name: "single", gpus: 4, mutate: middle}))
+	w.waitRunning("single", 1)
+	require.NotContains(t, w.nodesOf("single"), home, "it made room where no place is kept")
+	again := w.replacement(volcano, "train", 1)
+	again.Spec.Containers[0].Resources.Limits[gpu] = quantity("4")
+	middle(again)
+	w.create(again)
+	w.waitRunning("train", 2)
+	require.Equal(t, home, w.nodesByRank("train")[1])
+}
+
 func TestWhereTheNodeIsGoneTheReplacementStaysInItsRack(t *testing.T) {
 	t.Parallel()
 	inEveryDialect(t, 0, func(w *world, d dialect) {

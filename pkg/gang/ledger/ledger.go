@@ -238,8 +238,7 @@ func (l *Ledger) IsHalfStarted(key gang.Key) bool {
 	if !ok || e.group == nil {
 		return false
 	}
-	held := e.count[bound] + e.count[running]
-	return held > 0 && held+e.count[succeeded] < int(e.group.MinMember)
+	return e.held() > 0 && e.missing() > 0
 }
 
 // Role returns a member's role inside its gang, "" if it has none.

@@ -161,6 +161,15 @@ func TestWhosePlaceIsKept(t *testing.T) {
 	}
 }
 
+func TestAGangThatLosesWhatItCanSpareIsNotUnderRepair(t *testing.T) {
+	var ended []repair.Result
+	b := keeping(testclock.NewFakeClock(noon), &ended, nil)
+	b.group("train", minMember(2))
+	b.set(runs(0), runs(1), runs(2))
+	b.remove(runs(2))
+	require.Empty(t, ended, "not even for a moment")
+}
+
 func (b *book) dropGroups() {
 	if err := b.GroupStore(volcano.New()).Replace(nil, ""); err != nil {
 		panic(err)

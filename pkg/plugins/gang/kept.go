@@ -57,23 +57,12 @@ func askingOf(pod *v1.Pod) *asking {
 // keptFrom returns what is kept on a node from members of a gang, or from a pod of none, with a priority.
 func (g *Gang) keptFrom(key gang.Key, priority int32, info fwk.NodeInfo) (kept []*repair.Place) {
 	for _, place := range g.places.On(info.Node().Name) {
-		if place.Gang != key && place.Priority >= priority && isOpenTo(info.Node(), place.Pod) && hasRoom(info, kept, place) {
+		isForOthers := place.Gang != key && place.Priority >= priority
+		if isForOthers && cluster.IsOpenTo(klog.Background(), info.Node(), place.Pod.Spec.Tolerations) && hasRoom(info, kept, place) {
 			kept = append(kept, place)
 		}
 	}
 	return kept
-}
-
-// isOpenTo is true for a node that takes pods like one that it had.
-func isOpenTo(node *v1.Node, pod *v1.Pod) bool {
-	logger := klog.Background() // nothing is logged
-	if node.Spec.Unschedulable && !corev1helpers.TolerationsTolerateTaint(logger, pod.Spec.Tolerations, &v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule}, false) {
-		return false
-	}
-	_, isTainted := corev1helpers.FindMatchingUntoleratedTaint(logger, node.Spec.Taints, pod.Spec.Tolerations, func(t *v1.Taint) bool {
-		return t.Effect == v1.TaintEffectNoSchedule || t.Effect == v1.TaintEffectNoExecute
-	}, false)
-	return !isTainted
 }
 
 // hasRoom is true if a node has left what a place takes besides others.
