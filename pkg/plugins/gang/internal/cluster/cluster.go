@@ -45,8 +45,8 @@ type Cluster struct {
 	objects    journal // of nodes whose object changed since the tree was built
 	changes    journal // and of those that changed at all
 	helped     int
-	reserved   map[int]*node // by number: see Reserve
-	held       []*node       // see Hold
+	reserved   map[int]*node     // by number: see Reserve
+	held       map[*node][]int64 // of what is free, by resource: see Hold
 }
 
 // node is what was read of one node.
@@ -56,7 +56,6 @@ type node struct {
 	generation int64
 	domains    []string // at the levels
 	free       []int64
-	held       []int64 // of what is free: see Hold
 	round      int
 	hasChanged bool // its object, and nobody was told
 }
@@ -210,7 +209,7 @@ func (c *Cluster) take(n *node) {
 		c.helped++
 	}
 	n.free = free
-	number, isSettled := c.fabric.Set(n.unreserved())
+	number, isSettled := c.fabric.Set(c.unreserved(n))
 	if isSettled { // else the tree changes
 		c.changes.add(number)
 		if n.hasChanged {
@@ -305,20 +304,20 @@ func (c *Cluster) Reserve(number int, request fabric.Request, members int) {
 		c.reserved = map[int]*node{}
 	}
 	c.reserved[number] = n
-	before := n.unreserved()
+	before := c.unreserved(n)
 	isUntouched := slices.Equal(free[:len(before.Free)], before.Free)
 	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isUntouched && before.IsWhole})
 }
 
 // Unreserved returns what a node has free, by resource, when nothing is reserved.
 func (c *Cluster) Unreserved(number int) []int64 {
-	return c.nodes[c.tree.Node(number)].unreserved().Free
+	return c.unreserved(c.nodes[c.tree.Node(number)]).Free
 }
 
 // Release gives all back that was reserved.
 func (c *Cluster) Release() {
 	for _, n := range c.reserved {
-		c.fabric.Set(n.unreserved())
+		c.fabric.Set(c.unreserved(n))
 	}
 	clear(c.reserved)
 }

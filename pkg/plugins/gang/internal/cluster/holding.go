@@ -11,44 +11,47 @@ import (
 // is no change of the node, and helps nobody when it ends: see [Cluster.Helped].
 func (c *Cluster) Hold(number int, request fabric.Request) {
 	n := c.nodes[c.tree.Node(number)]
-	if n.held == nil {
-		c.held = append(c.held, n)
+	if c.held == nil {
+		c.held = map[*node][]int64{}
 	}
+	held := c.held[n]
 	for _, amount := range request {
-		for len(n.held) <= int(amount.Resource) {
-			n.held = append(n.held, 0)
+		for len(held) <= int(amount.Resource) {
+			held = append(held, 0)
 		}
-		n.held[amount.Resource] += amount.Quantity
+		held[amount.Resource] += amount.Quantity
 	}
-	c.fabric.Set(n.unreserved())
+	c.held[n] = held
+	c.fabric.Set(c.unreserved(n))
 }
 
 // Unhold gives all back that was held.
 func (c *Cluster) Unhold() {
-	for _, n := range c.held {
-		n.held = nil
+	for n := range c.held {
+		delete(c.held, n)
 		if c.nodes[n.object.Name] == n { // else it is gone
-			c.fabric.Set(n.unreserved())
+			c.fabric.Set(c.unreserved(n))
 		}
 	}
-	c.held = nil
 }
 
 // Held says what is held, the same in the same words.
 func (c *Cluster) Held() (held []string) {
-	for _, n := range c.held {
-		held = append(held, fmt.Sprint(n.object.Name, n.held))
+	for n, amounts := range c.held {
+		held = append(held, fmt.Sprint(n.object.Name, amounts))
 	}
+	slices.Sort(held)
 	return held
 }
 
-// unreserved is the node with what it has free but for what is held.
-func (n *node) unreserved() fabric.Node {
-	if n.held == nil {
+// unreserved is a node with what it has free but for what is held.
+func (c *Cluster) unreserved(n *node) fabric.Node {
+	held, isHeld := c.held[n]
+	if !isHeld {
 		return fabric.Node{Name: n.object.Name, Domains: n.domains, Free: n.free, IsWhole: isWhole(n.info)}
 	}
 	free := slices.Clone(n.free)
-	for r, amount := range n.held {
+	for r, amount := range held {
 		if r < len(free) {
 			free[r] -= amount
 		}
