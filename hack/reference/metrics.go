@@ -145,7 +145,10 @@ func leaderMetrics() ([][]string, error) {
 		return nil, err
 	}
 	registry := metrics.NewKubeRegistry()
-	registry.CustomMustRegister(room, scheduler.NewWaitingMeter(ledger.New(nil, nil, nil)))
+	gangs := ledger.New(nil, nil, nil)
+	registry.CustomMustRegister(room, scheduler.NewWaitingMeter(gangs), scheduler.NewRepairMeter(gangs))
+	registry.MustRegister(scheduler.RepairsEnded)
+	scheduler.RepairsEnded.WithLabelValues("whole") // one that counted nothing is not served
 	return served(metrics.HandlerFor(registry, metrics.HandlerOpts{}), "/metrics")
 }
 

@@ -163,6 +163,8 @@ type Progress struct {
 	Admitted bool
 	// Waiting is why members wait, zero if none does or nobody has tried yet.
 	Waiting Waiting
+	// Repair is about members that the gang lost while it ran.
+	Repair Repair
 }
 
 // Members counts the pods that stand for a member: all but the failed ones.

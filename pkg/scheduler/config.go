@@ -5,11 +5,13 @@ import (
 	"os"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"sigs.k8s.io/yaml"
 
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
 	gangplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gang"
 	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
 )
@@ -97,6 +99,29 @@ func useOurPlugins(profile *config.KubeSchedulerProfile) {
 	// Ours is asked first: it ends the matter where no member was tried, which others do not expect.
 	p.PodGroupPostFilter.Enabled = append([]config.Plugin{{Name: gangplugin.Name}},
 		slices.DeleteFunc(p.PodGroupPostFilter.Enabled, func(e config.Plugin) bool { return e.Name == gangplugin.Name })...)
+}
+
+// argsOf returns the arguments of our plugin Gang in a profile, nil if it states none.
+func argsOf(profile *config.KubeSchedulerProfile) runtime.Object {
+	for _, plugin := range profile.PluginConfig {
+		if plugin.Name == gangplugin.Name {
+			return plugin.Args
+		}
+	}
+	return nil
+}
+
+// repairPolicies returns what the configuration says of gangs that lost members, by scheduler name.
+func repairPolicies(cfg *config.KubeSchedulerConfiguration) (map[string]repair.Policy, error) {
+	policies := map[string]repair.Policy{}
+	for i := range cfg.Profiles {
+		policy, err := gangplugin.RepairPolicy(argsOf(&cfg.Profiles[i]))
+		if err != nil {
+			return nil, fmt.Errorf("profile %q: %w", cfg.Profiles[i].SchedulerName, err)
+		}
+		policies[cfg.Profiles[i].SchedulerName] = policy
+	}
+	return policies, nil
 }
 
 // profileNames returns the scheduler names that the configuration serves.

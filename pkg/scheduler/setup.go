@@ -69,7 +69,7 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 		return nil, nil, err
 	}
 
-	edge, err := newEdge(c.KubeConfig, profileNames(&c.ComponentConfig))
+	edge, err := newEdge(c.KubeConfig, &c.ComponentConfig)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -138,7 +138,7 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 		Owners:  volcanoJobs(edge.dynamic),
 		Clock:   clock.RealClock{},
 	})
-	waker := newWaker(edge.ledger.Refused, sched.SchedulingQueue.Activate, clock.RealClock{})
+	waker := newWaker(refusedAnd(edge.ledger), sched.SchedulingQueue.Activate, clock.RealClock{})
 	if err := waker.watch(cc.InformerFactory); err != nil {
 		return err
 	}
@@ -161,14 +161,19 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 	if err != nil {
 		return err
 	}
+	edge.mender.events = surveyor.events
 	onceLeading(sched, func() {
 		legacyregistry.CustomMustRegister(measured...)
+		legacyregistry.MustRegister(RepairsEnded)
 		go writer.Run(ctx)
 		go waker.run(ctx)
+		go followPlaces(ctx, edge.ledger.Places().Freed(), waker.hasRoom)
+		go edge.mender.run(ctx)
 		go surveyor.run(ctx)
 		go edge.fleet.Run(ctx, surveyor.events, wake)
 	})
 	go edge.sources.run(ctx)
+	go edge.ledger.RunRepairs(ctx)
 	go func() {
 		select {
 		case <-edge.fleet.Reporting():

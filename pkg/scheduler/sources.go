@@ -24,9 +24,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/utils/clock"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/scribe"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	gpuplugin "github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
@@ -49,11 +51,16 @@ type edge struct {
 	fleet      *gpuplugin.Fleet
 	queue      *scribe.Queue
 	sources    *sources
+	mender     *mender
 	client     kubernetes.Interface
 	dynamic    dynamic.Interface
 }
 
-func newEdge(kubeConfig *rest.Config, schedulerNames []string) (*edge, error) {
+func newEdge(kubeConfig *rest.Config, cfg *config.KubeSchedulerConfiguration) (*edge, error) {
+	policies, err := repairPolicies(cfg)
+	if err != nil {
+		return nil, err
+	}
 	// A rate limit of its own: what is told to users never waits behind binds, nor holds one up.
 	own := rest.AddUserAgent(rest.CopyConfig(kubeConfig), "scribe")
 	own.QPS, own.Burst = kubeConfig.QPS*writerShare, int(float32(kubeConfig.Burst)*writerShare)
@@ -69,7 +76,9 @@ func newEdge(kubeConfig *rest.Config, schedulerNames []string) (*edge, error) {
 	}
 	e := &edge{hyperNodes: hypernode.NewSet(), fleet: gpuplugin.NewFleet(clock.RealClock{}), queue: scribe.NewQueue(clock.RealClock{}), client: client, dynamic: dynamicClient}
 	all := dialects()
-	e.ledger = ledger.New(all, schedulerNames, e.queue.Changed)
+	e.ledger = ledger.New(all, profileNames(cfg), e.queue.Changed)
+	e.mender = newMender(e.ledger, client)
+	e.ledger.Repair(repair.Options{Policies: policies, Clock: clock.RealClock{}, Ended: countRepair, Restart: e.mender.queue.Add})
 	e.sources = &sources{ledger: e.ledger, client: client, dynamic: dynamicClient, discovery: client.Discovery()}
 	for _, dialect := range all {
 		e.sources.optional = append(e.sources.optional, source{dialect.Name() + " podgroups", dialect.Resource(), e.ledger.GroupStore(dialect)})
@@ -157,6 +166,7 @@ func (s *sources) run(ctx context.Context) {
 	}
 	go func() { // ends with the last list; a process that is told to stop before does not wait for it
 		listed.Wait()
+		s.ledger.Recall()
 		s.ledger.Groups.Ready()
 		s.ledger.Pods.Ready()
 	}()

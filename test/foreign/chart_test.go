@@ -121,7 +121,7 @@ func TestTheChartIsTheManifests(t *testing.T) {
 			values: `
 scheduler:
   profiles:
-  - {schedulerName: phalanx, pluginConfig: [{name: Gang, args: {scheduleTimeoutSeconds: 60}}]}
+  - {schedulerName: phalanx, pluginConfig: [{name: Gang, args: {scheduleTimeoutSeconds: 60, repairTimeout: 5m, afterRepair: None}}]}
   - {schedulerName: volcano}
   - {schedulerName: scheduler-plugins-scheduler}`,
 			skipCRDs: true, folders: []string{"drop-in"},

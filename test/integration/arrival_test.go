@@ -142,7 +142,7 @@ func TestAMemberDeletedFromARunningGangIsReplaced(t *testing.T) {
 }
 
 // job makes a Job whose pods are a gang; it replaces pods that fail.
-func (w *world) job(d dialect, group string, pods int32, gpus int64) {
+func (w *world) job(d dialect, group string, pods int32, gpus int64, mutate ...func(*batchv1.Job)) {
 	w.t.Helper()
 	template := w.member(d, group, 0, gpus)
 	job := &batchv1.Job{
@@ -154,6 +154,9 @@ func (w *world) job(d dialect, group string, pods int32, gpus int64) {
 				Spec:       template.Spec,
 			},
 		},
+	}
+	for _, f := range mutate {
+		f(job)
 	}
 	_, err := w.Client.BatchV1().Jobs(w.ns).Create(w.t.Context(), job, metav1.CreateOptions{})
 	require.NoError(w.t, err)

@@ -22,6 +22,8 @@ func TestAWrongArgumentOfAPluginEndsTheStartWithItsName(t *testing.T) {
 		"an unknown field":         {"Gang", "{scheduleTimeoutSecond: 60}", `unknown field "scheduleTimeoutSecond"`},
 		"a value out of range":     {"Gang", "{scheduleTimeoutSeconds: 0}", "scheduleTimeoutSeconds: Invalid value: 0: must be at least 1"},
 		"a value of another kind":  {"Gang", `{scheduleTimeoutSeconds: "soon"}`, "scheduleTimeoutSeconds"},
+		"a negative duration":      {"Gang", "{repairTimeout: -1s}", `repairTimeout: Invalid value: "-1s": must be at least 0, which keeps no places`},
+		"a wish for nothing known": {"Gang", "{afterRepair: Weep}", `afterRepair: Unsupported value: "Weep": supported values: "None", "Restart"`},
 		"an unknown weight":        {"GPU", "{weights: {tightness: 1}}", `unknown field "weights.tightness"`},
 		"a weight that is no good": {"GPU", "{weights: {fit: -1}}", "weights.fit: Invalid value: -1: must be from 0 to 100"},
 	} {

@@ -72,16 +72,6 @@ func TestCoschedulingPodGroupTellsItsLifeInCoschedulingsPhases(t *testing.T) {
 	w.waitStatus(coschedulingGroups, "life", map[string]any{"phase": "Finished", "running": 0, "succeeded": 2})
 }
 
-func TestCoschedulingPodGroupFailsWhenAMemberFailsThatNobodyReplaces(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, shared, 2)
-	w.podGroup(coschedulingGroups, "doomed", minMember(2))
-	w.members(coscheduling, "doomed", 0, 2, 8)
-	w.waitPhase(coschedulingGroups, "doomed", "Running")
-	w.annotate("doomed-0", controlplane.AnnotationFailAfter, "1ms")
-	w.waitStatus(coschedulingGroups, "doomed", map[string]any{"phase": "Failed", "running": 1, "failed": 1})
-}
-
 func TestNativePodGroupTellsWhetherItWasScheduled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shared, 1)

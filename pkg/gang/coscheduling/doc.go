@@ -41,7 +41,8 @@
 //
 //	Finished     the minimum succeeded; or it was Finished and no pod is left that waits or runs
 //	Running      the minimum runs or succeeded
-//	Failed       a member failed, nobody waits to take its place, and the rest of the minimum was placed with it;
+//	Failed       a member failed, nobody waits to take its place, none is kept for anybody, and the rest of the minimum was placed
+//	             with it;
 //	             or it was Failed and no pod is left that waits or runs
 //	Unknown      it was Running or Unknown, and a part of the minimum, but not all of it, is placed
 //	Scheduling   the minimum is placed but not yet running, or waits, or some of it is placed
@@ -49,6 +50,7 @@
 //
 // What deserves a reason:
 //
+//   - While the place of a member that failed is kept, its gang is Unknown: it is Failed once it was kept in vain.
 //   - Failed and Finished are final in the original even while new pods run. Here they last until new pods come, so that a
 //     Job that replaces its failed pod, keeping the failed one, ends as Finished and not as Failed.
 //   - "Scheduled", which older releases wrote between Scheduling and Running, is no phase of the type any more.

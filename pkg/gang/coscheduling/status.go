@@ -35,7 +35,7 @@ func nextPhase(before v1alpha1.PodGroupPhase, group *gang.Group, progress gang.P
 	}
 	isOver := progress.Pending+progress.Bound+progress.Running == 0
 	hasRun := before == v1alpha1.PodGroupRunning || before == v1alpha1.PodGroupUnknown
-	hasFailed := progress.Failed > 0 && progress.Pending == 0 && progress.Failed+progress.Placed() >= group.MinMember
+	hasFailed := progress.Failed > 0 && progress.Pending == 0 && progress.Repair.Phase != gang.Repairing && progress.Failed+progress.Placed() >= group.MinMember
 	switch {
 	case progress.Succeeded >= group.MinMember:
 		return v1alpha1.PodGroupFinished

@@ -59,6 +59,12 @@ func TestPhase(t *testing.T) {
 		"a failed member makes it Failed": {
 			before: "Running", progress: gang.Progress{Running: 3, Failed: 1}, want: "Failed",
 		},
+		"a failed member whose place is kept makes it Unknown": {
+			before: "Running", progress: gang.Progress{Running: 3, Failed: 1, Repair: gang.Repair{Phase: gang.Repairing}}, want: "Unknown",
+		},
+		"a failed member whose place is kept no longer is Failed": {
+			before: "Unknown", progress: gang.Progress{Running: 3, Failed: 1, Repair: gang.Repair{Phase: gang.GivenUp}}, want: "Failed",
+		},
 		"a failed member above the minimum does not": {
 			before: "Running", progress: gang.Progress{Running: 4, Failed: 1}, want: "Running",
 		},

@@ -75,6 +75,9 @@ func (l *Ledger) admits(e *entry) bool {
 func (l *Ledger) SetNode(name string, allocatable v1.ResourceList) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if allocatable == nil {
+		l.vacate(name)
+	}
 	if !l.capacity.set(name, allocatable) {
 		return
 	}

@@ -33,6 +33,9 @@ func (s memberState) isLive() bool {
 	return s == pending || s == gated || s == bound || s == running
 }
 
+// isOnNode is true for pods for which the core counts what they take from a node.
+func (s memberState) isOnNode() bool { return s == bound || s == running || s == terminatingHeld }
+
 // isOver is true for pods that run no more and will not again.
 func (s memberState) isOver() bool { return s == succeeded || s == failed || s == leaving }
 
@@ -90,6 +93,7 @@ type entry struct {
 	count      [memberStates]int
 	perRole    map[string]int // members that count toward a role's minimum
 	doneByRole map[string]int // of these, the succeeded ones
+	heldByRole map[string]int // and those that hold a node
 	priorities map[int32]int  // of live members
 	schedulers map[string]int // names of live members
 	neverCount int            // live members whose preemption policy is Never
@@ -105,6 +109,7 @@ type entry struct {
 
 	isAdmitted bool // the cluster could hold the gang
 	refused    gang.Waiting
+	repair     mending
 }
 
 func newEntry(key gang.Key) *entry {
@@ -113,6 +118,7 @@ func newEntry(key gang.Key) *entry {
 		members:    map[types.NamespacedName]*member{},
 		perRole:    map[string]int{},
 		doneByRole: map[string]int{},
+		heldByRole: map[string]int{},
 		priorities: map[int32]int{},
 		schedulers: map[string]int{},
 		wishes:     newWishes(),
@@ -135,8 +141,11 @@ func (e *entry) sum(m *member, by int) {
 	if m.state.counts() {
 		addTo(e.perRole, m.role, by)
 	}
-	if m.state == succeeded {
+	switch m.state {
+	case succeeded:
 		addTo(e.doneByRole, m.role, by)
+	case bound, running:
+		addTo(e.heldByRole, m.role, by)
 	}
 	if !m.state.isLive() {
 		return
@@ -229,6 +238,9 @@ func (e *entry) block(classes map[string]int32) gang.Waiting {
 	}
 	if wrong := e.wrongWish(); wrong != "" {
 		return gang.Waiting{Reason: gang.GangInvalid, Sentence: wrong}
+	}
+	if e.repair.phase == gang.Restarting {
+		return gang.Waiting{Reason: gang.GangIncomplete, Sentence: "what is left of the gang is deleted, so that its controller makes it anew"}
 	}
 	exist := e.count[pending] + e.count[bound] + e.count[running] + e.count[succeeded]
 	if exist < int(g.MinMember) {

@@ -15,7 +15,8 @@
 //   - what counts toward minMember: pending, bound, running and succeeded pods do; failed and terminating ones, and those
 //     with a scheduling gate, do not.
 //     The core cannot see succeeded pods and counts terminating ones until they are gone, so the minCount it is shown is
-//     minMember - succeeded + terminating members that still hold a node.
+//     minMember - succeeded + terminating members that still hold a node;
+//   - whose place is kept after a running gang has lost members: see repair.go, which draws it.
 //
 // Invariants: feeds never show a member before its ledger entry; an object that was handed out is never changed.
 // Cost: constant per change of a pod, but for a change of a gang's priority, which shows all its members anew.
@@ -54,6 +55,7 @@ type Ledger struct {
 	gangs    map[gang.Key]*entry
 	classes  map[string]int32
 	capacity capacity
+	repairs  repairs
 }
 
 // New returns an empty ledger for the dialects, in their order of precedence, and the scheduler names that we serve.
@@ -82,6 +84,7 @@ func New(dialects []gang.Dialect, schedulerNames []string, notify func(gang.Key)
 		gangs:    map[gang.Key]*entry{},
 		classes:  map[string]int32{},
 		capacity: newCapacity(),
+		repairs:  newRepairs(),
 	}
 }
 
@@ -128,6 +131,7 @@ func (l *Ledger) State(key gang.Key) (State, bool) {
 		Succeeded: int32(e.count[succeeded]),
 		Failed:    int32(e.count[failed]),
 		Admitted:  e.isAdmitted,
+		Repair:    e.repairing(),
 	}}
 	for _, m := range e.members {
 		if m.state == pending {
@@ -234,8 +238,7 @@ func (l *Ledger) IsHalfStarted(key gang.Key) bool {
 	if !ok || e.group == nil {
 		return false
 	}
-	held := e.count[bound] + e.count[running]
-	return held > 0 && held+e.count[succeeded] < int(e.group.MinMember)
+	return e.held() > 0 && e.missing() > 0
 }
 
 // Role returns a member's role inside its gang, "" if it has none.

@@ -92,7 +92,7 @@ func (l *Ledger) setPod(pod *v1.Pod) {
 	l.setStranger(name, key, isStranger)
 	isMember = isMember && !isStranger
 	if wasMember && (!isMember || old.key != key) {
-		l.leave(name, old)
+		l.leave(name, old, false)
 	}
 	if !isMember {
 		l.showPlain(name, pod)
@@ -112,9 +112,12 @@ func (l *Ledger) setPod(pod *v1.Pod) {
 	}
 	if wasMember && old.key == key {
 		e.remove(name, old)
+	} else {
+		old = nil
 	}
 	l.members[name] = m
 	e.add(name, m)
+	l.mend(e, old, m, pod)
 	l.show(e, name, m)
 }
 
@@ -149,16 +152,20 @@ func (l *Ledger) setStranger(name types.NamespacedName, key gang.Key, isStranger
 func (l *Ledger) deletePod(name types.NamespacedName) {
 	l.setStranger(name, gang.Key{}, false)
 	if m, ok := l.members[name]; ok {
-		l.leave(name, m)
+		l.leave(name, m, true)
 	}
 	l.Pods.Delete(name)
 }
 
-// leave takes a pod out of its gang. The core keeps it until the caller shows or deletes it. The lock is held.
-func (l *Ledger) leave(name types.NamespacedName, m *member) {
+// leave takes a pod out of its gang, because it is gone or a member no more. The core keeps it until the caller shows or deletes it.
+// The lock is held.
+func (l *Ledger) leave(name types.NamespacedName, m *member, isGone bool) {
 	delete(l.members, name)
 	e := l.gangs[m.key]
 	e.remove(name, m)
+	if isGone && m.state.isOnNode() {
+		l.lose(e, m)
+	}
 	l.refresh(e, false)
 	if m.state == pending {
 		// Membership is fixed in the core's queue: there the pod leaves and comes anew.
@@ -199,6 +206,7 @@ func (l *Ledger) arrives(name types.NamespacedName, m *member) bool {
 // a member whose arrival the core is about to see. The lock is held.
 func (l *Ledger) refresh(e *entry, isArrival bool) (membersShown bool) {
 	was := e.blocked
+	l.tend(e)
 	membersChanged := e.settle(l.classes)
 	isFree := e.blocked == gang.Waiting{}
 	l.showGroup(e, was != e.blocked && isFree && !isArrival)

@@ -1,8 +1,8 @@
 // Package native speaks Kubernetes' own dialect: PodGroups of scheduling.k8s.io/v1beta1.
 //
 // Purpose: a native PodGroup, on an API server that has them, is one more dialect and no special case. Invariants: the
-// object goes into the scheduler's core as it is, inside [gang.Group.Native]; its status is the core's to write, so Status
-// is always nil. Cost: one decoding per change of a PodGroup.
+// object goes into the scheduler's core as it is, inside [gang.Group.Native]; its status is the core's to write, but for one condition
+// of ours. Cost: one decoding per change of a PodGroup.
 // Source: the API types of k8s.io/api v1.37.2.
 //
 // # What the fields mean here
@@ -27,6 +27,9 @@
 //	       │ minCount placed      ┌────────────────┐                │
 //	       └────────────────────▶ │ True, for good │ ◀──────────────┘
 //	                              └────────────────┘
+//
+// A PodGroup whose gang lost members while it ran has the condition phalanx.dev/UnderRepair: True (MembersLost) while their places are
+// kept, then False: Repaired when the gang is whole again or over, RepairTimeout when nobody came.
 //
 // The scheduler crashes: in the first two states the group is tried again and the condition follows from that try; True
 // is final, whatever becomes of the pods.

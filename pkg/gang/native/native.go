@@ -2,6 +2,9 @@ package native
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
@@ -49,9 +52,45 @@ func (*Dialect) GroupName(pod *v1.Pod) string {
 // Role is always "": this dialect knows no roles.
 func (*Dialect) Role(*v1.Pod) string { return "" }
 
-// Status is always nil: the scheduler's core writes this dialect's status itself.
-func (*Dialect) Status(*unstructured.Unstructured, gang.Progress, metav1.Time) *unstructured.Unstructured {
-	return nil
+// UnderRepair is the condition of a PodGroup that lost members while it ran.
+const UnderRepair = gang.KeyPrefix + "UnderRepair"
+
+// Status adds to what the scheduler's core writes itself what it knows nothing of: that members are lost, and that they are no more.
+func (*Dialect) Status(podGroup *unstructured.Unstructured, progress gang.Progress, now metav1.Time) *unstructured.Unstructured {
+	status := object.EditStatus(podGroup)
+	conditions := slices.Clone(status.Conditions())
+	at := slices.IndexFunc(conditions, func(element any) bool {
+		fields, isObject := element.(map[string]any)
+		return isObject && fields["type"] == UnderRepair
+	})
+	before := map[string]any{}
+	if at >= 0 {
+		before = conditions[at].(map[string]any)
+	}
+	after := map[string]any{"type": UnderRepair, "status": string(metav1.ConditionFalse), "reason": "Repaired", "message": ""}
+	switch progress.Repair.Phase {
+	case gang.Repairing:
+		after["status"], after["reason"], after["message"] = string(metav1.ConditionTrue), "MembersLost", progress.Repair.String()
+	case gang.GivenUp, gang.Restarting:
+		after["reason"], after["message"] = "RepairTimeout", progress.Repair.String()
+	}
+	if at < 0 && progress.Repair.Phase != gang.Repairing {
+		return nil // what was never lost need not be denied
+	}
+	after["lastTransitionTime"] = now.UTC().Format(time.RFC3339)
+	if since, isText := before["lastTransitionTime"].(string); isText && before["status"] == after["status"] {
+		after["lastTransitionTime"] = since
+	}
+	if reflect.DeepEqual(before, after) {
+		return nil
+	}
+	if at >= 0 {
+		conditions[at] = after
+	} else {
+		conditions = append(conditions, after)
+	}
+	status.Set("conditions", conditions)
+	return status.Result()
 }
 
 // Translate implements [gang.Dialect].

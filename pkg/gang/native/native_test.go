@@ -2,6 +2,7 @@ package native
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -140,9 +141,43 @@ func TestAPodNamesItsGroup(t *testing.T) {
 	}
 }
 
-func TestTheStatusIsTheCoresToWrite(t *testing.T) {
-	object := objecttest.PodGroup(t, `{schedulingPolicy: {basic: {}}}`, "")
-	assert.Nil(t, New().Status(object, gang.Progress{Running: 1}, metav1.Now()))
+func TestTheStatusIsTheCoresToWriteButForLostMembers(t *testing.T) {
+	const spec = `{schedulingPolicy: {gang: {minCount: 4}}}`
+	noon := metav1.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
+	lost := gang.Repair{Phase: gang.Repairing, Missing: 1, Minimum: 4, Kept: 1, Until: noon.Add(5 * time.Minute)}
+	const cores = `{type: PodGroupInitiallyScheduled, status: "True", reason: Scheduled}`
+	const repairing = `{type: phalanx.dev/UnderRepair, status: "True", reason: MembersLost, lastTransitionTime: "2026-08-01T12:00:00Z",
+		message: 1 of 4 members is missing; its place is kept until 2026-08-01T12:05:00Z}`
+	for name, c := range map[string]struct {
+		before string
+		repair gang.Repair
+		want   string // "" if there is nothing to write
+	}{
+		"a gang that lost nobody":      {`{conditions: [` + cores + `]}`, gang.Repair{}, ""},
+		"one that lost a member":       {`{conditions: [` + cores + `]}`, lost, `{conditions: [` + cores + `, ` + repairing + `]}`},
+		"one of which that is said":    {`{conditions: [` + repairing + `]}`, lost, ""},
+		"one whose member is replaced": {`{conditions: [` + repairing + `]}`, gang.Repair{}, `{conditions: [{type: phalanx.dev/UnderRepair, status: "False", reason: Repaired, message: "", lastTransitionTime: "2026-08-01T12:00:00Z"}]}`},
+		"one whose places are kept no longer": {`{conditions: [` + repairing + `]}`, gang.Repair{Phase: gang.GivenUp, Missing: 1, Minimum: 4},
+			`{conditions: [{type: phalanx.dev/UnderRepair, status: "False", reason: RepairTimeout, message: 1 of 4 members is missing; places are kept no longer, lastTransitionTime: "2026-08-01T12:00:00Z"}]}`},
+		"conditions that are none": {`{conditions: [1, theirs]}`, lost, `{conditions: [1, theirs, ` + repairing + `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			object := objecttest.PodGroup(t, spec, c.before)
+			got := New().Status(object, gang.Progress{Running: 3, Repair: c.repair}, noon)
+			if c.want == "" {
+				assert.Nil(t, got)
+				return
+			}
+			require.NotNil(t, got)
+			assert.Equal(t, objecttest.PodGroup(t, spec, c.want).Object, got.Object)
+		})
+	}
+}
+
+func TestTheStatusOfAnyObject(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		objecttest.AssertStatus(t, New(), objecttest.AnyPodGroup(t), objecttest.AnyProgress(t), metav1.Unix(0, 0))
+	})
 }
 
 func FuzzTranslate(f *testing.F) {

@@ -1,7 +1,7 @@
 // Package scribe writes down, where users look, what the ledger knows of each gang.
 //
 // Purpose: it is the only writer of three things: the PodScheduled condition of waiting members, which says what their gang
-// waits for; one event per change of that reason; and the status of each PodGroup, in its dialect's own words.
+// waits for; one event per change of that reason, and of the repair of a gang that lost members; and the status of each PodGroup, in its dialect's own words.
 // The scheduler's core wants to write the same condition for each member and each try; the client that it is given
 // leaves those writes to the scribe (package pkg/scheduler).
 //
@@ -78,6 +78,7 @@ type note struct {
 	waiting gang.Waiting
 	at      time.Time
 	isTold  bool // the event about ambiguous members is out
+	repair  gang.RepairPhase
 }
 
 // New returns a scribe that does nothing before [Scribe.Run].
@@ -145,6 +146,7 @@ func (s *Scribe) describe(ctx context.Context, key gang.Key) error {
 		return nil
 	}
 	state.Progress.Waiting = s.steady(key, state)
+	s.tellRepair(key, state)
 	if err := s.writeConditions(ctx, state); err != nil {
 		return err
 	}
@@ -185,6 +187,34 @@ func (s *Scribe) steady(key gang.Key, state ledger.State) gang.Waiting {
 	}
 	s.written[key] = last
 	return waiting
+}
+
+// tellRepair emits an event when the repair of a gang begins and when it ends, after steady has looked at the gang. Of a restart
+// tells who carries it out.
+func (s *Scribe) tellRepair(key gang.Key, state ledger.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, now := s.written[key], state.Progress.Repair
+	if now.Phase == last.repair {
+		return
+	}
+	was := last.repair
+	last.repair = now.Phase
+	s.written[key] = last
+	if state.Object == nil {
+		return
+	}
+	tell := func(kind, reason, sentence string) {
+		s.Events.Eventf(state.Object, nil, kind, reason, "Repairing", "%s", sentence)
+	}
+	switch {
+	case now.Phase == gang.Repairing:
+		tell(v1.EventTypeWarning, "MembersLost", now.String())
+	case now.Phase == gang.GivenUp:
+		tell(v1.EventTypeWarning, "RepairTimeout", now.String())
+	case was == gang.Repairing && state.Progress.Placed() >= state.Group.MinMember:
+		tell(v1.EventTypeNormal, "GangRepaired", "all members that must run together hold nodes again")
+	}
 }
 
 // readBack returns what an earlier process wrote on the members of a gang, so that a restart repeats no event.

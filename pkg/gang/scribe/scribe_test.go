@@ -103,3 +103,33 @@ func TestWhereNoPodGroupExistsTheEventIsAboutAMember(t *testing.T) {
 	s.steady(train, state)
 	require.Equal(t, []string{"Warning a GangNotFound: none"}, r.told)
 }
+
+func TestARepairIsToldWhenItBeginsAndWhenItEnds(t *testing.T) {
+	s, r, _ := newScribe()
+	at := func(phase gang.RepairPhase, missing int32) {
+		state := ledger.State{
+			Object: &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "train"}}},
+			Group:  &gang.Group{MinMember: 4},
+			Progress: gang.Progress{Running: 4 - missing, Repair: gang.Repair{
+				Phase: phase, Missing: missing, Minimum: 4, Kept: missing, Until: time.Unix(300, 0)}},
+		}
+		s.steady(train, state)
+		s.tellRepair(train, state)
+	}
+	at(gang.NoRepair, 0)
+	at(gang.Repairing, 1)
+	at(gang.Repairing, 2)
+	at(gang.NoRepair, 0)
+	at(gang.Repairing, 1)
+	at(gang.GivenUp, 1)
+	at(gang.NoRepair, 0)
+	at(gang.Repairing, 1)
+	at(gang.NoRepair, 4) // it is over
+	require.Equal(t, []string{
+		"Warning train MembersLost: 1 of 4 members is missing; its place is kept until 1970-01-01T00:05:00Z",
+		"Normal train GangRepaired: all members that must run together hold nodes again",
+		"Warning train MembersLost: 1 of 4 members is missing; its place is kept until 1970-01-01T00:05:00Z",
+		"Warning train RepairTimeout: 1 of 4 members is missing; places are kept no longer",
+		"Warning train MembersLost: 1 of 4 members is missing; its place is kept until 1970-01-01T00:05:00Z",
+	}, r.told)
+}

@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
@@ -39,7 +40,13 @@ func (s *Scribe) writeStatus(ctx context.Context, key gang.Key, state ledger.Sta
 		return nil
 	}
 	groups := s.Dynamic.Resource(dialect.Resource()).Namespace(key.Namespace)
-	if dialect.HasStatusSubresource() {
+	if key.Dialect == gang.NativeName {
+		// The core patches the same status.
+		var patch []byte
+		if patch, err = statusPatch(want); err == nil {
+			_, err = groups.Patch(ctx, key.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+		}
+	} else if dialect.HasStatusSubresource() {
 		_, err = groups.UpdateStatus(ctx, want, metav1.UpdateOptions{})
 	} else {
 		_, err = groups.Update(ctx, want, metav1.UpdateOptions{})
@@ -48,6 +55,14 @@ func (s *Scribe) writeStatus(ctx context.Context, key gang.Key, state ledger.Sta
 		return nil // a newer object is on its way to the ledger, and with it the next look
 	}
 	return err
+}
+
+// statusPatch replaces the status of an object that is as it was read.
+func statusPatch(object *unstructured.Unstructured) ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": object.GetUID(), "resourceVersion": object.GetResourceVersion()},
+		"status":   object.Object["status"],
+	})
 }
 
 // VolcanoProfile is the scheduler name that operators of the Volcano dialect hard-code.

@@ -72,6 +72,6 @@
 //
 // Unschedulable is True while the gang waits, with the reason of Volcano's closed list that fits best and the sentence
 // that its pods carry; it is False once the gang waits no more. Scheduled is True while the minimum is placed, and False
-// with what is missing when it no longer is. A transition has an identity and a time of its own, and both are kept until
+// with what is missing when it no longer is, and until when the places of lost members are kept. A transition has an identity and a time of its own, and both are kept until
 // the condition's status changes: Volcano writes new ones in every cycle, which makes every cycle a write.
 package volcano

@@ -124,6 +124,10 @@ func scheduled(phase v1beta1.PodGroupPhase, group *gang.Group, progress gang.Pro
 	case phase == v1beta1.PodGroupCompleted || group.Invalid != "":
 		return condition{kind: v1beta1.PodGroupScheduled}
 	}
+	message := fmt.Sprintf("%d of %d members that must run together have a node", progress.Placed(), need(group))
+	if progress.Repair.Phase == gang.Repairing {
+		message = progress.Repair.String()
+	}
 	reason := v1beta1.NotEnoughResourcesReason
 	switch {
 	case progress.Failed > 0:
@@ -136,7 +140,7 @@ func scheduled(phase v1beta1.PodGroupPhase, group *gang.Group, progress gang.Pro
 		kind:    v1beta1.PodGroupScheduled,
 		status:  v1.ConditionFalse,
 		reason:  reason,
-		message: fmt.Sprintf("%d of %d members that must run together have a node", progress.Placed(), need(group)),
+		message: message,
 	}
 }
 

@@ -233,6 +233,13 @@ func TestStatus(t *testing.T) {
 				message: 3 of 4 members that must run together have a node,
 				lastTransitionTime: "2026-08-01T13:00:00Z", transitionID: ID}]}`,
 		},
+		"while the place of a lost member is kept, Scheduled says until when": {
+			spec: `{minMember: 4}`, before: `{phase: Running, running: 4, conditions: [{type: Scheduled, status: "True"}]}`,
+			progress: gang.Progress{Running: 3, Repair: gang.Repair{Phase: gang.Repairing, Missing: 1, Minimum: 4, Kept: 1, Until: time.Date(2026, 8, 1, 13, 5, 0, 0, time.UTC)}},
+			want: `{phase: Unknown, running: 3, conditions: [{type: Scheduled, status: "False", reason: NotEnoughTasks,
+				message: 1 of 4 members is missing; its place is kept until 2026-08-01T13:05:00Z,
+				lastTransitionTime: "2026-08-01T13:00:00Z", transitionID: ID}]}`,
+		},
 		"a vanished member ends Scheduled with NotEnoughTasks": {
 			spec: `{minMember: 4}`, before: `{phase: Running, running: 4, conditions: [{type: Scheduled, status: "True"}]}`,
 			progress: gang.Progress{Running: 3},

@@ -60,19 +60,7 @@ func shortOfMinResources(minResources v1.ResourceList, c *cluster.Cluster, nodes
 func total(nodes []fwk.NodeInfo, name v1.ResourceName) int64 {
 	sum := int64(0)
 	for _, node := range nodes {
-		have := node.GetAllocatable()
-		switch name {
-		case v1.ResourceCPU:
-			sum += have.GetMilliCPU()
-		case v1.ResourceMemory:
-			sum += have.GetMemory()
-		case v1.ResourceEphemeralStorage:
-			sum += have.GetEphemeralStorage()
-		case v1.ResourcePods:
-			sum += int64(have.GetAllowedPodNumber())
-		default:
-			sum += have.GetScalarResources()[name]
-		}
+		sum += cluster.Allocatable(node, name)
 	}
 	return sum
 }

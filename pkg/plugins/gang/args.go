@@ -3,6 +3,7 @@ package gang
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -11,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	configv1 "k8s.io/kube-scheduler/config/v1"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
 )
 
 // DefaultScheduleTimeoutSeconds is how long reserved members wait for the rest of their gang where nobody says otherwise.
@@ -23,9 +26,27 @@ type GangArgs struct {
 	// ScheduleTimeoutSeconds bounds the wait of reserved members for the rest of their gang where its PodGroup states no
 	// bound of its own. At least 1; 60 if unset.
 	ScheduleTimeoutSeconds *int32 `json:"scheduleTimeoutSeconds,omitempty"`
+	// RepairTimeout is how long the place of a member is kept that a running gang lost, a duration such as "5m". 0 keeps none; 5m
+	// if unset.
+	RepairTimeout *metav1.Duration `json:"repairTimeout,omitempty"`
+	// AfterRepair is what becomes of a gang when a place was kept in vain: None, the default, or Restart.
+	AfterRepair AfterRepair `json:"afterRepair,omitempty"`
 	// Topology is the fabric's levels.
 	Topology Topology `json:"topology,omitempty"`
 }
+
+// DefaultRepairTimeout is how long places are kept where nobody says otherwise.
+const DefaultRepairTimeout = 5 * time.Minute
+
+// AfterRepair is what becomes of a gang whose lost members nobody replaced in time.
+type AfterRepair string
+
+const (
+	// AfterRepairNone leaves it as it is, with the status that its dialect has for it.
+	AfterRepairNone AfterRepair = "None"
+	// AfterRepairRestart deletes what is left of it, so that its controller makes it anew.
+	AfterRepairRestart AfterRepair = "Restart"
+)
 
 // DeepCopyObject implements runtime.Object.
 func (a *GangArgs) DeepCopyObject() runtime.Object {
@@ -33,6 +54,10 @@ func (a *GangArgs) DeepCopyObject() runtime.Object {
 	if a.ScheduleTimeoutSeconds != nil {
 		seconds := *a.ScheduleTimeoutSeconds
 		out.ScheduleTimeoutSeconds = &seconds
+	}
+	if a.RepairTimeout != nil {
+		timeout := *a.RepairTimeout
+		out.RepairTimeout = &timeout
 	}
 	out.Topology.Levels = slices.Clone(a.Topology.Levels)
 	return &out
@@ -53,6 +78,12 @@ func (a *GangArgs) setDefaults() {
 		seconds := int32(DefaultScheduleTimeoutSeconds)
 		a.ScheduleTimeoutSeconds = &seconds
 	}
+	if a.RepairTimeout == nil {
+		a.RepairTimeout = &metav1.Duration{Duration: DefaultRepairTimeout}
+	}
+	if a.AfterRepair == "" {
+		a.AfterRepair = AfterRepairNone
+	}
 	if a.Topology.Preset == "" && len(a.Topology.Levels) == 0 {
 		a.Topology.Preset = DefaultPreset
 	}
@@ -62,6 +93,14 @@ func (a *GangArgs) setDefaults() {
 func (a *GangArgs) Validate() error {
 	if seconds := *a.ScheduleTimeoutSeconds; seconds < 1 {
 		return field.Invalid(field.NewPath("scheduleTimeoutSeconds"), seconds, "must be at least 1")
+	}
+	if timeout := a.RepairTimeout.Duration; timeout < 0 {
+		return field.Invalid(field.NewPath("repairTimeout"), timeout.String(), "must be at least 0, which keeps no places")
+	}
+	switch a.AfterRepair {
+	case AfterRepairNone, AfterRepairRestart:
+	default:
+		return field.NotSupported(field.NewPath("afterRepair"), a.AfterRepair, []AfterRepair{AfterRepairNone, AfterRepairRestart})
 	}
 	return a.Topology.validate(field.NewPath("topology"))
 }
@@ -91,6 +130,15 @@ func (t *Topology) validate(path *field.Path) error {
 		names[level.Name], labels[level.NodeLabel] = true, true
 	}
 	return nil
+}
+
+// RepairPolicy is what a profile's arguments say of gangs that lost members.
+func RepairPolicy(object runtime.Object) (repair.Policy, error) {
+	args, err := argsOf(object)
+	if err != nil {
+		return repair.Policy{}, err
+	}
+	return repair.Policy{Timeout: args.RepairTimeout.Duration, Restart: args.AfterRepair == AfterRepairRestart}, nil
 }
 
 // argsOf accepts what the framework hands to a plugin: typed arguments, or nothing.

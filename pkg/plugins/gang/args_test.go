@@ -3,10 +3,14 @@ package gang
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
 )
 
 func TestArguments(t *testing.T) {
@@ -29,6 +33,34 @@ func TestArguments(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, c.want, *args.ScheduleTimeoutSeconds)
+		})
+	}
+}
+
+func TestArgumentsOfRepair(t *testing.T) {
+	for name, c := range map[string]struct {
+		args GangArgs
+		want repair.Policy
+		err  string
+	}{
+		"nothing said":   {GangArgs{}, repair.Policy{Timeout: 5 * time.Minute}, ""},
+		"a duration":     {GangArgs{RepairTimeout: &metav1.Duration{Duration: time.Hour}}, repair.Policy{Timeout: time.Hour}, ""},
+		"no time at all": {GangArgs{RepairTimeout: &metav1.Duration{}}, repair.Policy{}, ""},
+		"less than that": {GangArgs{RepairTimeout: &metav1.Duration{Duration: -time.Second}}, repair.Policy{},
+			`pluginConfig of Gang: repairTimeout: Invalid value: "-1s": must be at least 0, which keeps no places`},
+		"a restart":     {GangArgs{AfterRepair: AfterRepairRestart}, repair.Policy{Timeout: 5 * time.Minute, Restart: true}, ""},
+		"nothing after": {GangArgs{AfterRepair: AfterRepairNone}, repair.Policy{Timeout: 5 * time.Minute}, ""},
+		"something else": {GangArgs{AfterRepair: "Weep"}, repair.Policy{},
+			`pluginConfig of Gang: afterRepair: Unsupported value: "Weep": supported values: "None", "Restart"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy, err := RepairPolicy(&c.args)
+			if c.err != "" {
+				require.EqualError(t, err, c.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.want, policy)
 		})
 	}
 }
@@ -87,10 +119,12 @@ func TestEveryPresetIsSound(t *testing.T) {
 }
 
 func TestArgumentsAreCopiedWhole(t *testing.T) {
-	args := &GangArgs{ScheduleTimeoutSeconds: ptr.To[int32](5), Topology: Topology{Levels: []Level{{Name: "rack", NodeLabel: "rack"}}}}
+	args := &GangArgs{ScheduleTimeoutSeconds: ptr.To[int32](5), RepairTimeout: &metav1.Duration{Duration: time.Hour}, Topology: Topology{Levels: []Level{{Name: "rack", NodeLabel: "rack"}}}}
 	copied := args.DeepCopyObject().(*GangArgs)
 	require.Equal(t, args, copied)
 	*args.ScheduleTimeoutSeconds, args.Topology.Levels[0].Name = 6, "row"
+	args.RepairTimeout.Duration = time.Minute
+	require.Equal(t, time.Hour, copied.RepairTimeout.Duration)
 	require.Equal(t, int32(5), *copied.ScheduleTimeoutSeconds)
 	require.Equal(t, "rack", copied.Topology.Levels[0].Name)
 }

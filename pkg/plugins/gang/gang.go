@@ -8,7 +8,7 @@
 //	PreEnqueue             a gang is tried once it can be complete; what it lacks is known to the account
 //	GeneratePlacements     plans the whole gang, or refuses it, before any member is tried (by the solver, or where members
 //	                       depend on each other in ways that it cannot count by a search: see search.go)
-//	PreFilter, Filter      hold each member to the node of the plan
+//	PreFilter, Filter      hold each member to the node of the plan, and pods of others off places that are kept for lost members
 //	Reserve, Unreserve     count the roles placed in this try; give back a gang that waits in Permit when one of it goes
 //	placementFeasible      enough members, and enough of each role (see [Attach])
 //	PodGroupPostFilter     says why a gang that was tried did not fit
@@ -31,6 +31,7 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
@@ -45,6 +46,7 @@ type Gang struct {
 	handle        fwk.Handle
 	account       Account
 	hyperNodes    HyperNodes
+	places        *repair.Places
 	gpus          GPUs // nil if nobody knows of any
 	permitTimeout time.Duration
 	waiting       waitingMembers
@@ -82,6 +84,8 @@ type Account interface {
 	Accept(gang.Key)
 	// Role returns a member's role inside its gang.
 	Role(gang.Key, *v1.Pod) string
+	// Places are those that are kept for members that gangs have lost.
+	Places() *repair.Places
 }
 
 // HyperNodes are what the cluster has of them; a hypernode.Set is one.
@@ -110,6 +114,7 @@ func Factory(account Account, hyperNodes HyperNodes, gpus GPUs) frameworkruntime
 		return &Gang{
 			handle:        handle,
 			account:       account,
+			places:        account.Places(),
 			hyperNodes:    hyperNodes,
 			gpus:          gpus,
 			permitTimeout: time.Duration(*args.ScheduleTimeoutSeconds) * time.Second,

@@ -25,11 +25,15 @@ func planOf(state fwk.CycleState) plan {
 	return nil
 }
 
-// PreFilter is called for each member of a gang that has a plan: the one node of the plan is looked at, no other.
+// PreFilter is called for each pod. For a member of a gang that has a plan the one node of the plan is looked at, no other.
 func (g *Gang) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	plan := planOf(state)
 	if plan == nil {
-		return nil, fwk.NewStatus(fwk.Skip)
+		if !g.places.Any() {
+			return nil, fwk.NewStatus(fwk.Skip)
+		}
+		state.Write(askingKey, askingOf(pod))
+		return nil, nil
 	}
 	place, ok := plan[pod.UID]
 	if !ok {
@@ -41,17 +45,30 @@ func (g *Gang) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _
 // PreFilterExtensions implements fwk.PreFilterPlugin: a plan does not depend on single pods.
 func (*Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
-// Filter is called for each node that a member is tried on. A nominated node, or a hint from an earlier pod, may bring in
-// another one than the plan's.
+// Filter is called for each node that a pod is tried on, if anything is planned for the pod or kept from others. A nominated node,
+// or a hint from an earlier pod, may bring in another one than the plan's.
 func (g *Gang) Filter(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	if place, ok := planOf(state)[pod.UID]; ok && place.node != info.Node().Name {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the gang's plan has another node for this member")
 	}
-	return nil
+	data, err := state.Read(askingKey)
+	if err != nil {
+		return nil
+	}
+	asking := data.(*asking)
+	refusal := g.refusalFor(asking, info)
+	if _, isMember := keyOf(pod); refusal != nil && !isMember { // gangs that were refused are known to the account
+		g.places.TurnAway(pod)
+	}
+	return refusal
 }
 
-// SignPod is called for each pod: what was found for one member says nothing about another, their plan does.
+// SignPod is called for each pod: what was found for one member says nothing about another, their plan does. Nor does it of pods of
+// different priorities while places are kept.
 func (g *Gang) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	if g.places.Any() {
+		return nil, fwk.NewStatus(fwk.Unschedulable, "places are kept for lost members of gangs")
+	}
 	if _, ok := keyOf(pod); ok {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "members of gangs are planned together")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/explain"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 )
 
@@ -36,6 +37,7 @@ type try struct {
 	hasPlan bool           // a placement of this try holds the gang: those after it are not looked at
 	reached int            // the most members that were placed at once
 	refused gang.Waiting
+	kept    []*repair.Place                   // from this gang, for others
 	closed  map[closing]*placement.Exclusions // see closeNodes
 	isEarly bool                              // the queue handed over fewer members than must be placed: the others are on their way to it
 }

@@ -25,6 +25,8 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 		wishes = append(wishes, rule.Wish)
 	}
 	c := g.clusterFor(wishes, nodes)
+	g.holdKept(c, t)
+	defer g.tellKept(klog.FromContext(ctx), t, c)
 	standing := g.standing(info)
 	if foes := g.foes(info.GetNamespace()); slices.ContainsFunc(wishes, func(w gang.Wish) bool { return w.SliceSize > 0 }) {
 		defer t.lookAgain(info.GetUnscheduledPods(), foes)
@@ -63,7 +65,7 @@ func (g *Gang) plan(ctx context.Context, state fwk.PodGroupCycleState, t *try, i
 		return nil
 	}
 	p.standBeside(standing)
-	isOpen := t.demand.Wish.IsZero() && parts == nil && !slices.ContainsFunc(t.classes, func(c class) bool { return c.hasGPUs() })
+	isOpen := t.demand.Wish.IsZero() && parts == nil && len(g.places.Of(t.key)) == 0 && !slices.ContainsFunc(t.classes, func(c class) bool { return c.hasGPUs() })
 	switch {
 	case isOpen && !g.unsure[t.key]:
 		return g.anywhere(t, p, nodes)

@@ -48,5 +48,5 @@ func (p *problem) fingerprint() string {
 	if err != nil { // cannot be: it is made of numbers and names
 		encoded = fmt.Appendf(nil, "%+v", bare)
 	}
-	return fmt.Sprintf("%d %p %s %s", p.cluster.Helped(), p.cluster, p.admission, encoded)
+	return fmt.Sprintf("%d %p %s %s %v", p.cluster.Helped(), p.cluster, p.admission, encoded, p.cluster.Held())
 }

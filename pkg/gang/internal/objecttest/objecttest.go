@@ -7,6 +7,7 @@ package objecttest
 
 import (
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -155,6 +156,9 @@ func AnyProgress(t *rapid.T) gang.Progress {
 		Waiting: rapid.SampledFrom([]gang.Waiting{
 			{}, {Reason: gang.GangIncomplete, Sentence: "2 of 4 members exist"}, {Reason: gang.Fragmented, Sentence: "in pieces"},
 		}).Draw(t, "waiting"),
+		Repair: rapid.SampledFrom([]gang.Repair{
+			{}, {Phase: gang.Repairing, Missing: 2, Minimum: 4, Kept: 1, Until: time.Unix(0, 0)}, {Phase: gang.GivenUp, Missing: 1, Minimum: 4},
+		}).Draw(t, "repair"),
 	}
 }
 

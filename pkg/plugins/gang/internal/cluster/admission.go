@@ -76,13 +76,23 @@ func (j *judge) of(logger klog.Logger, node *v1.Node) uint8 {
 	if matches, err := j.affinity.Match(node); err != nil || !matches || j.nodeName != "" && j.nodeName != node.Name {
 		return notSelected
 	}
-	if node.Spec.Unschedulable && !corev1helpers.TolerationsTolerateTaint(logger, j.tolerations, &v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule}, false) {
+	return closedTo(logger, node, j.tolerations)
+}
+
+// IsOpenTo is true for a node that is not closed to pods with these tolerations, whatever they select.
+func IsOpenTo(logger klog.Logger, node *v1.Node, tolerations []v1.Toleration) bool {
+	return closedTo(logger, node, tolerations) == admitted
+}
+
+// closedTo is why a node is closed to pods with these tolerations.
+func closedTo(logger klog.Logger, node *v1.Node, tolerations []v1.Toleration) uint8 {
+	if node.Spec.Unschedulable && !corev1helpers.TolerationsTolerateTaint(logger, tolerations, &v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule}, false) {
 		return unschedulable
 	}
 	if len(node.Spec.Taints) == 0 {
 		return admitted
 	}
-	_, isTainted := corev1helpers.FindMatchingUntoleratedTaint(logger, node.Spec.Taints, j.tolerations, func(t *v1.Taint) bool {
+	_, isTainted := corev1helpers.FindMatchingUntoleratedTaint(logger, node.Spec.Taints, tolerations, func(t *v1.Taint) bool {
 		return t.Effect == v1.TaintEffectNoSchedule || t.Effect == v1.TaintEffectNoExecute
 	}, false)
 	if isTainted {

@@ -45,7 +45,8 @@ type Cluster struct {
 	objects    journal // of nodes whose object changed since the tree was built
 	changes    journal // and of those that changed at all
 	helped     int
-	reserved   map[int]*node // by number: see Reserve
+	reserved   map[int]*node     // by number: see Reserve
+	held       map[*node][]int64 // of what is free, by resource: see Hold
 }
 
 // node is what was read of one node.
@@ -208,7 +209,7 @@ func (c *Cluster) take(n *node) {
 		c.helped++
 	}
 	n.free = free
-	number, isSettled := c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isWhole(n.info)})
+	number, isSettled := c.fabric.Set(c.unreserved(n))
 	if isSettled { // else the tree changes
 		c.changes.add(number)
 		if n.hasChanged {
@@ -303,17 +304,20 @@ func (c *Cluster) Reserve(number int, request fabric.Request, members int) {
 		c.reserved = map[int]*node{}
 	}
 	c.reserved[number] = n
-	isUntouched := slices.Equal(free[:len(n.free)], n.free)
-	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isUntouched && isWhole(n.info)})
+	before := c.unreserved(n)
+	isUntouched := slices.Equal(free[:len(before.Free)], before.Free)
+	c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: free, IsWhole: isUntouched && before.IsWhole})
 }
 
 // Unreserved returns what a node has free, by resource, when nothing is reserved.
-func (c *Cluster) Unreserved(number int) []int64 { return c.nodes[c.tree.Node(number)].free }
+func (c *Cluster) Unreserved(number int) []int64 {
+	return c.unreserved(c.nodes[c.tree.Node(number)]).Free
+}
 
 // Release gives all back that was reserved.
 func (c *Cluster) Release() {
 	for _, n := range c.reserved {
-		c.fabric.Set(fabric.Node{Name: n.object.Name, Domains: n.domains, Free: n.free, IsWhole: isWhole(n.info)})
+		c.fabric.Set(c.unreserved(n))
 	}
 	clear(c.reserved)
 }

@@ -19,8 +19,7 @@ func AmountOf(name v1.ResourceName, q resource.Quantity) int64 {
 	return q.Value()
 }
 
-// Request makes a request of one pod's resources: one slot among a node's pods is part of it. GPUs come first, since they are
-// what people count, then the others by name.
+// Request makes a request of one pod's resources, in the order of [CompareResources]: one slot among a node's pods is part of it.
 func (c *Cluster) Request(list v1.ResourceList) fabric.Request {
 	names := make([]v1.ResourceName, 0, len(list)+1)
 	for name := range list {
@@ -29,7 +28,7 @@ func (c *Cluster) Request(list v1.ResourceList) fabric.Request {
 		}
 	}
 	names = append(names, v1.ResourcePods)
-	slices.SortFunc(names, compareResources)
+	slices.SortFunc(names, CompareResources)
 	request := make(fabric.Request, 0, len(names))
 	for _, name := range names {
 		quantity := int64(1)
@@ -52,7 +51,8 @@ func (c *Cluster) Share(name string) fabric.Resource { return c.fabric.Everywher
 // IsShare knows shares by their names.
 func IsShare(name string) bool { return strings.Contains(name, " ") }
 
-func compareResources(a, b v1.ResourceName) int {
+// CompareResources puts GPUs first, since they are what people count, and the others in the order of their names.
+func CompareResources(a, b v1.ResourceName) int {
 	if x, y := IsGPU(a), IsGPU(b); x != y {
 		if x {
 			return -1
@@ -93,6 +93,38 @@ func (c *Cluster) free(info fwk.NodeInfo) []int64 {
 		free[r] = amount - taken[name]
 	}
 	return free
+}
+
+// Allocatable returns what a node has of a resource when it is empty, counted as by [AmountOf].
+func Allocatable(info fwk.NodeInfo, name v1.ResourceName) int64 {
+	have := info.GetAllocatable()
+	switch name {
+	case v1.ResourceCPU:
+		return have.GetMilliCPU()
+	case v1.ResourceMemory:
+		return have.GetMemory()
+	case v1.ResourceEphemeralStorage:
+		return have.GetEphemeralStorage()
+	case v1.ResourcePods:
+		return int64(have.GetAllowedPodNumber())
+	}
+	return have.GetScalarResources()[name]
+}
+
+// Left returns what a node has left of a resource, counted likewise.
+func Left(info fwk.NodeInfo, name v1.ResourceName) int64 {
+	used := info.GetRequested()
+	switch name {
+	case v1.ResourceCPU:
+		return Allocatable(info, name) - used.GetMilliCPU()
+	case v1.ResourceMemory:
+		return Allocatable(info, name) - used.GetMemory()
+	case v1.ResourceEphemeralStorage:
+		return Allocatable(info, name) - used.GetEphemeralStorage()
+	case v1.ResourcePods:
+		return Allocatable(info, name) - int64(len(info.GetPods()))
+	}
+	return Allocatable(info, name) - used.GetScalarResources()[name]
 }
 
 // isWhole is true for a node none of whose GPUs is taken; where it has none, for one that no pod runs on.
