@@ -138,7 +138,8 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 		Owners:  volcanoJobs(edge.dynamic),
 		Clock:   clock.RealClock{},
 	})
-	waker := newWaker(refusedAnd(edge.ledger), sched.SchedulingQueue.Activate, clock.RealClock{})
+	lot := edge.ledger.Lot()
+	waker := newWaker(refusedAnd(edge.ledger), sched.SchedulingQueue.Activate, lot, clock.RealClock{})
 	if err := waker.watch(cc.InformerFactory); err != nil {
 		return err
 	}
@@ -148,13 +149,13 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 	// Pods and gangs that a report kept waiting are tried again when it goes stale, or ceases to be, of which no object tells.
 	wake := func(node *v1.Node) {
 		sched.SchedulingQueue.MoveAllToActiveOrBackoffQueue(klog.FromContext(ctx), gpuplugin.FreshnessEvent, node, node, nil)
-		waker.hasRoom()
+		lot.HasRoom()
 	}
 	surveyor := &surveyor{
 		hyperNodes: edge.hyperNodes,
 		nodes:      cc.InformerFactory.Core().V1().Nodes().Lister(),
 		events:     cc.EventBroadcaster.NewRecorder(cc.ComponentConfig.Profiles[0].SchedulerName),
-		hasRoom:    waker.hasRoom,
+		hasRoom:    lot.HasRoom,
 		clock:      clock.RealClock{},
 	}
 	measured, err := meters(cc, sched, edge)
@@ -167,7 +168,7 @@ func runBeside(ctx context.Context, cc *appconfig.CompletedConfig, sched *core.S
 		legacyregistry.MustRegister(RepairsEnded)
 		go writer.Run(ctx)
 		go waker.run(ctx)
-		go followPlaces(ctx, edge.ledger.Places().Freed(), waker.hasRoom)
+		go followPlaces(ctx, edge.ledger.Places().Freed(), lot.HasRoom)
 		go edge.mender.run(ctx)
 		go surveyor.run(ctx)
 		go edge.fleet.Run(ctx, surveyor.events, wake)

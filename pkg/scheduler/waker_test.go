@@ -7,8 +7,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/gang"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/parking"
 )
 
 func TestRefusedGangsAreTriedWhenThereIsRoom(t *testing.T) {
@@ -16,24 +20,29 @@ func TestRefusedGangsAreTriedWhenThereIsRoom(t *testing.T) {
 		begin := time.Now()
 		waiting := map[string]*v1.Pod{"ns/a": {}, "ns/b": {}}
 		var wakes []time.Duration
+		lot := parking.NewLot(clock.RealClock{})
 		w := newWaker(func() map[string]*v1.Pod { return waiting }, func(_ klog.Logger, pods map[string]*v1.Pod) {
 			require.Equal(t, waiting, pods)
 			wakes = append(wakes, time.Since(begin))
-		}, clock.RealClock{})
+		}, lot, clock.RealClock{})
 		go w.run(t.Context())
 		synctest.Wait()
 		require.Empty(t, wakes, "nothing happens without room")
 
 		for range 100 { // a gang of 100 ends
-			w.hasRoom()
+			lot.HasRoom()
 		}
-		time.Sleep(time.Minute)
-		require.Equal(t, []time.Duration{0, wakeInterval, 2 * wakeInterval, 3 * wakeInterval}, wakes,
-			"at once and after it, and so again for what came after the first look")
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		// At once and a moment later, for what came after the first look; then again and again, each after the one before has had its time.
+		require.Equal(t, []time.Duration{
+			0, wakeInterval, 3 * wakeInterval, time.Second + 4*wakeInterval, 6*time.Second + 5*wakeInterval, 36*time.Second + 6*wakeInterval,
+		}, wakes)
 
 		wakes, waiting = nil, nil
-		w.hasRoom()
-		time.Sleep(time.Minute)
+		lot.HasRoom()
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
 		require.Empty(t, wakes, "nobody waits")
 
 		waiting = map[string]*v1.Pod{}
@@ -41,8 +50,50 @@ func TestRefusedGangsAreTriedWhenThereIsRoom(t *testing.T) {
 			waiting[string(rune('a'+i))] = &v1.Pod{}
 		}
 		begin = time.Now()
-		w.hasRoom()
-		time.Sleep(time.Minute)
-		require.Equal(t, []time.Duration{0, 10 * time.Second}, wakes, "many gangs are tried less often")
+		lot.HasRoom()
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		require.Equal(t, []time.Duration{0, 10*time.Second + wakeInterval}, wakes, "many gangs are tried less often")
 	})
+}
+
+func TestAGangThatChangesIsTriedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lot, key, wakes := parking.NewLot(clock.RealClock{}), gang.KeyOf("ns", "a"), 0
+		w := newWaker(func() map[string]*v1.Pod {
+			if lot.Holds(key) {
+				return nil
+			}
+			return map[string]*v1.Pod{"ns/a": {}}
+		}, func(klog.Logger, map[string]*v1.Pod) {
+			wakes++
+			lot.Park(key, lot.Now()) // it is refused again
+		}, lot, clock.RealClock{})
+		lot.Park(key, lot.Now())
+		go w.run(t.Context())
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Zero(t, wakes)
+
+		lot.Changed(key)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, 1, wakes)
+
+		lot.HasRoom()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, 1+1+len(again), wakes)
+	})
+}
+
+func TestAPodThatTakesLessMakesRoom(t *testing.T) {
+	asking := func(node, cpu string) *v1.Pod {
+		requests := v1.ResourceList{v1.ResourceCPU: resource.MustParse(cpu)}
+		return &v1.Pod{Spec: v1.PodSpec{NodeName: node, Containers: []v1.Container{{Name: "c", Resources: v1.ResourceRequirements{Requests: requests}}}}}
+	}
+	require.True(t, takesLess(asking("n", "2"), asking("n", "1")))
+	require.False(t, takesLess(asking("n", "1"), asking("n", "2")))
+	require.False(t, takesLess(asking("n", "1"), asking("n", "1")))
+	require.False(t, takesLess(asking("", "2"), asking("", "1")), "it holds nothing")
 }

@@ -34,9 +34,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/utils/clock"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/feed"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/parking"
 )
 
 // Ledger is the account of all gangs. Build it with [New].
@@ -48,6 +50,7 @@ type Ledger struct {
 	dialects []gang.Dialect
 	serves   sets.Set[string]
 	notify   func(gang.Key)
+	lot      *parking.Lot
 
 	mu       sync.Mutex
 	members  map[types.NamespacedName]*member
@@ -61,6 +64,7 @@ type Ledger struct {
 // New returns an empty ledger for the dialects, in their order of precedence, and the scheduler names that we serve.
 // notify is called, with the ledger locked, for each gang whose [State] may have changed; it must not call back.
 func New(dialects []gang.Dialect, schedulerNames []string, notify func(gang.Key)) *Ledger {
+	lot := parking.NewLot(clock.RealClock{})
 	return &Ledger{
 		Pods: feed.New(func(items []*v1.Pod, version string) runtime.Object {
 			list := &v1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: version}, Items: make([]v1.Pod, len(items))}
@@ -78,7 +82,11 @@ func New(dialects []gang.Dialect, schedulerNames []string, notify func(gang.Key)
 		}),
 		dialects: dialects,
 		serves:   sets.New(schedulerNames...),
-		notify:   notify,
+		notify: func(key gang.Key) {
+			lot.Changed(key)
+			notify(key)
+		},
+		lot:      lot,
 		members:  map[types.NamespacedName]*member{},
 		strange:  map[types.NamespacedName]gang.Key{},
 		gangs:    map[gang.Key]*entry{},
@@ -196,17 +204,20 @@ func (l *Ledger) Refuse(key gang.Key, why gang.Waiting) {
 	}
 }
 
+// Lot is where gangs that were refused for want of room are parked. Whatever changes of a gang ends that.
+func (l *Ledger) Lot() *parking.Lot { return l.lot }
+
 // Accept notes that the gang has been placed: what is still pending is on its way.
 func (l *Ledger) Accept(key gang.Key) { l.Refuse(key, gang.Waiting{}) }
 
-// Refused returns one pending member of each gang that was tried in vain and that nothing keeps from being tried again, as
-// the core is shown it, by namespace and name.
+// Refused returns one pending member of each gang that was tried in vain, is not parked, and that nothing else keeps from being
+// tried again, as the core is shown it, by namespace and name.
 func (l *Ledger) Refused() map[string]*v1.Pod {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	pods := map[string]*v1.Pod{}
 	for _, e := range l.gangs {
-		if e.refused == (gang.Waiting{}) || e.blocked != (gang.Waiting{}) {
+		if e.refused == (gang.Waiting{}) || e.blocked != (gang.Waiting{}) || l.lot.Holds(e.key) {
 			continue
 		}
 		for name, m := range e.members {

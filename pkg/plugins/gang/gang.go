@@ -31,6 +31,7 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/parking"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/volcano/hypernode"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
@@ -47,6 +48,7 @@ type Gang struct {
 	account       Account
 	hyperNodes    HyperNodes
 	places        *repair.Places
+	lot           *parking.Lot
 	gpus          GPUs // nil if nobody knows of any
 	permitTimeout time.Duration
 	waiting       waitingMembers
@@ -84,6 +86,8 @@ type Account interface {
 	Accept(gang.Key)
 	// Role returns a member's role inside its gang.
 	Role(gang.Key, *v1.Pod) string
+	// Lot is where gangs are parked that were refused for want of room.
+	Lot() *parking.Lot
 	// Places are those that are kept for members that gangs have lost.
 	Places() *repair.Places
 }
@@ -115,6 +119,7 @@ func Factory(account Account, hyperNodes HyperNodes, gpus GPUs) frameworkruntime
 			handle:        handle,
 			account:       account,
 			places:        account.Places(),
+			lot:           account.Lot(),
 			hyperNodes:    hyperNodes,
 			gpus:          gpus,
 			permitTimeout: time.Duration(*args.ScheduleTimeoutSeconds) * time.Second,
@@ -144,6 +149,9 @@ func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	}
 	if why := g.account.Blocked(key); why != (gang.Waiting{}) {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why.String())
+	}
+	if g.lot.Holds(key) {
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "it was refused, and nothing has happened since that could help it")
 	}
 	if exist, need := g.known(pod); exist < need {
 		// The account is ahead of the queue: the rest of the gang is about to arrive here.
@@ -212,6 +220,9 @@ func (g *Gang) timeout(key gang.Key) time.Duration {
 // Unreserve is called when a member that was reserved does not get bound. If it waited in Permit, the others that wait with
 // it go back too: without it there is no quorum, and what they hold is of use to somebody else.
 func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) {
+	if !state.IsPodGroupSchedulingCycle() {
+		g.lot.HasRoom()
+	}
 	key, ok := keyOf(pod)
 	if !ok {
 		return

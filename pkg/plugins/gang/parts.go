@@ -42,6 +42,7 @@ func (g *Gang) planParts(ctx context.Context, state fwk.PodGroupCycleState, t *t
 	}
 	asked := fingerprintOf(p, parts)
 	if t.refused = g.refusals.of(t.key, asked); t.refused != (gang.Waiting{}) {
+		t.isSure = true
 		return nil
 	}
 	placements, isFinal := g.arrange(ctx, t, p, parts)
@@ -56,6 +57,7 @@ func (g *Gang) planParts(ctx context.Context, state fwk.PodGroupCycleState, t *t
 	}
 	if isFinal && t.refused != (gang.Waiting{}) {
 		g.refusals.remember(t.key, asked, t.refused)
+		t.isSure = true
 	}
 	return placements
 }

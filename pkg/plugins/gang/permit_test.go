@@ -15,9 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/clock"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/parking"
 )
 
 // stage is the part of the framework that Permit plays on: one gang, whose reserved members are counted by the test.
@@ -67,6 +69,7 @@ type countOf struct {
 }
 
 func (c countOf) ScheduledPodsCount() int { return c.count }
+func (c countOf) AllPodsCount() int       { return c.count }
 
 // waitingPod records what is decided over it.
 type waitingPod struct {
@@ -90,6 +93,7 @@ func (d *diary) Demand(key gang.Key) (ledger.Demand, bool) {
 }
 func (d *diary) Refuse(_ gang.Key, why gang.Waiting) { d.refused = why }
 func (d *diary) Accept(gang.Key)                     { d.isDone = true }
+func (d *diary) Blocked(gang.Key) gang.Waiting       { return gang.Waiting{} }
 func (d *diary) Role(gang.Key, *v1.Pod) string       { return "" }
 
 func newPlay(min int32) (*Gang, *stage, *diary) {
@@ -101,7 +105,20 @@ func newPlay(min int32) (*Gang, *stage, *diary) {
 		waiting: map[types.UID]*waitingPod{},
 	}
 	d := &diary{}
-	return &Gang{handle: s, account: d, permitTimeout: time.Minute}, s, d
+	return &Gang{handle: s, account: d, lot: parking.NewLot(clock.RealClock{}), permitTimeout: time.Minute}, s, d
+}
+
+func TestAGangThatIsParkedIsNotTried(t *testing.T) {
+	g, _, _ := newPlay(0)
+	g.lot.Park(gang.KeyOf("ns", "volcano:train"), g.lot.Now())
+	require.Equal(t, "it was refused, and nothing has happened since that could help it", g.PreEnqueue(t.Context(), gangMember(0)).Message())
+
+	trial := framework.NewCycleState()
+	trial.SetPodGroupSchedulingCycle(framework.NewCycleState())
+	g.Unreserve(t.Context(), trial, gangMember(1), "node")
+	require.False(t, g.PreEnqueue(t.Context(), gangMember(0)).IsSuccess(), "what is reserved on trial makes no room when it goes back")
+	g.Unreserve(t.Context(), framework.NewCycleState(), podWith("single", nil), "node")
+	require.True(t, g.PreEnqueue(t.Context(), gangMember(0)).IsSuccess(), "a pod that is not bound after all leaves its node to others")
 }
 
 func gangMember(i int) *v1.Pod {

@@ -19,6 +19,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/explain"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/ledger"
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/parking"
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 )
@@ -39,6 +40,8 @@ type try struct {
 	refused gang.Waiting
 	kept    []*repair.Place                   // from this gang, for others
 	closed  map[closing]*placement.Exclusions // see closeNodes
+	began   parking.Moment                    // before it looked at the cluster
+	isSure  bool                              // it would be refused again while nothing happens that could help
 	isEarly bool                              // the queue handed over fewer members than must be placed: the others are on their way to it
 }
 
@@ -72,7 +75,7 @@ func tryOf(state reader) (*try, bool) {
 // GeneratePlacements is called once per try, before any member is looked at. It plans the whole gang at once, and returns the
 // plan's nodes as the only placement; or it refuses the gang, and no member is looked at.
 func (g *Gang) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, info fwk.PodGroupInfo, parent *fwk.Placement) (_ *fwk.GeneratePlacementsResult, status *fwk.Status) {
-	t := &try{key: gang.KeyOf(info.GetNamespace(), info.GetName()), group: info.GetPodGroup()}
+	t := &try{key: gang.KeyOf(info.GetNamespace(), info.GetName()), group: info.GetPodGroup(), began: g.lot.Now()}
 	defer func() {
 		if r := recover(); r != nil {
 			status = g.survive(ctx, t, r)
@@ -203,7 +206,11 @@ func (g *Gang) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleSt
 	if _, err := state.Read(names.DynamicResources); err == nil {
 		code = fwk.Unschedulable
 	}
-	g.account.Refuse(gang.KeyOf(info.GetNamespace(), info.GetName()), why)
+	key := gang.KeyOf(info.GetNamespace(), info.GetName())
+	g.account.Refuse(key, why)
+	if t, ok := tryOf(state); ok && t.isSure {
+		g.lot.Park(key, t.began)
+	}
 	return nil, fwk.NewStatus(code, why.String())
 }
 

@@ -86,12 +86,14 @@ func (g *Gang) planWhole(ctx context.Context, t *try, p *problem) []*fwk.Placeme
 	}
 	asked := p.fingerprint()
 	if t.refused = g.refusals.of(t.key, asked); t.refused != (gang.Waiting{}) {
+		t.isSure = true
 		return nil
 	}
 	var solution placement.Plan
 	if solution, t.refused = g.solve(ctx, p); t.refused != (gang.Waiting{}) {
 		if !slices.Contains(p.isOwn, true) { // the filters, which may change their minds for reasons of their own, had no part in it
 			g.refusals.remember(t.key, asked, t.refused)
+			t.isSure = true
 		}
 		return nil
 	}
