@@ -212,7 +212,7 @@ func TestAGPUThatAClaimHoldsIsNotHandedOutAgain(t *testing.T) {
 	w.waitSaying("early", "1 node(s) had "+sentence)
 	w.podGroup(volcano.groups, "gang", volcano.minimum(2))
 	w.members(volcano, "gang", 0, 2, 2)
-	w.waitSaying("gang-0", "1 node excluded: 1 "+sentence)
+	w.waitSaying("gang-0", "excluded: 1 "+sentence)
 
 	require.NoError(t, claims.Delete(t.Context(), claim.Name, metav1.DeleteOptions{}))
 	w.waitRunning("early", 1)
