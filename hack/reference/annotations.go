@@ -150,6 +150,9 @@ func declared(file *ast.File) ([]*key, error) {
 			}
 			text := strings.Join(strings.Fields(doc.Text()), " ")
 			parts := comment.FindStringSubmatch(text)
+			if strings.HasPrefix(text, value.Names[0].Name+" is the condition of ") {
+				continue
+			}
 			if parts == nil || parts[1] != value.Names[0].Name {
 				return nil, fmt.Errorf("the comment of %s does not say `... is an annotation of pods: what it means.`: %q", value.Names[0].Name, text)
 			}

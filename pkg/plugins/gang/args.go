@@ -26,10 +26,10 @@ type GangArgs struct {
 	// ScheduleTimeoutSeconds bounds the wait of reserved members for the rest of their gang where its PodGroup states no
 	// bound of its own. At least 1; 60 if unset.
 	ScheduleTimeoutSeconds *int32 `json:"scheduleTimeoutSeconds,omitempty"`
-	// RepairTimeout is how long the place of a member is kept that a running gang lost, a duration such as "5m". 0 keeps none; 5m
-	// if unset.
+	// RepairTimeout is how long the place of a member is kept that a running gang lost, a duration such as "5m". 0 keeps none; 5m0s if
+	// unset.
 	RepairTimeout *metav1.Duration `json:"repairTimeout,omitempty"`
-	// AfterRepair is what becomes of a gang when a place was kept in vain: None, the default, or Restart.
+	// AfterRepair is what becomes of a gang when a place was kept in vain: None or Restart; None if unset.
 	AfterRepair AfterRepair `json:"afterRepair,omitempty"`
 	// Topology is the fabric's levels.
 	Topology Topology `json:"topology,omitempty"`
