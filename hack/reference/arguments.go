@@ -128,7 +128,7 @@ func parseFolder(folder string) (map[string]*ast.File, error) {
 
 // words are what types are called to people.
 var words = map[string]string{
-	"string": "text", "bool": "true or false", "Duration": `duration, as "90s"`,
+	"string": "text", "AfterRepair": "text", "bool": "true or false", "Duration": `duration, as "90s"`,
 	"int": "whole number", "int32": "whole number", "int64": "whole number",
 }
 
