@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -176,25 +174,9 @@ func (w *world) tryGroup(ctx context.Context, resource schema.GroupVersionResour
 // residentMiB is the memory that the scheduler holds.
 func residentMiB(t *testing.T, s *cluster.Scheduler) int {
 	t.Helper()
-	_, port, _ := strings.Cut(s.Address, ":")
-	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	require.NoError(t, err)
-	for _, file := range lines {
-		raw, err := os.ReadFile(file)
-		args := strings.Split(string(raw), "\x00")
-		if err != nil || filepath.Base(args[0]) != "phalanx-scheduler" || !strings.Contains(string(raw), "--secure-port="+port) {
-			continue
-		}
-		status, err := os.ReadFile(filepath.Join(filepath.Dir(file), "status"))
-		require.NoError(t, err)
-		for line := range strings.Lines(string(status)) {
-			if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-				kib, err := strconv.Atoi(strings.Fields(rest)[0])
-				require.NoError(t, err)
-				return kib / 1024
-			}
-		}
+	mib, err := s.ResidentMiB()
+	if err != nil {
+		t.Skip(err)
 	}
-	t.Skip("this system does not tell what memory a process holds")
-	return 0
+	return mib
 }

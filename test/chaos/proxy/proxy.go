@@ -48,6 +48,9 @@ const (
 	Twice   Fault = "event told twice"
 )
 
+// Faults are all of them.
+var Faults = []Fault{Throttled, Failed, Hung, Reset, Lost, Cut, Expired, Late, Twice}
+
 // Plan says what goes wrong: the share of requests, or of a watch's events, that each fault befalls. Shares of Lost are those of
 // requests that write. The zero value is a network that works.
 type Plan struct {
@@ -191,8 +194,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply := httptest.NewRecorder()
-	// What was sent is done, whether the client still listens or not.
-	p.pass.ServeHTTP(reply, r.WithContext(context.WithoutCancel(r.Context())))
+	if isLost { // it is done, even if the client gives up
+		r = r.WithContext(context.WithoutCancel(r.Context()))
+	}
+	p.pass.ServeHTTP(reply, r)
 	if isBind {
 		p.tell(namespace, pod, true)
 	}
@@ -275,7 +280,7 @@ func isWatch(r *http.Request) bool {
 // Describe lists counts for people, in a stable order.
 func Describe(counts map[Fault]int) string {
 	var parts []string
-	for _, fault := range []Fault{Throttled, Failed, Hung, Reset, Lost, Cut, Expired, Late, Twice} {
+	for _, fault := range Faults {
 		if counts[fault] > 0 {
 			parts = append(parts, fmt.Sprintf("%s: %d", fault, counts[fault]))
 		}

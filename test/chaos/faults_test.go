@@ -1,0 +1,282 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/phalanx-scheduler/phalanx/test/chaos/proxy"
+	"github.com/phalanx-scheduler/phalanx/test/oracle"
+	"github.com/phalanx-scheduler/phalanx/test/survive"
+)
+
+// fault is something that goes wrong while jobs come and go. It is over when play returns.
+type fault struct {
+	name string
+	play func(*stage)
+}
+
+// menu is what a round is drawn from.
+var menu = []fault{
+	{"requests fail and watches break", (*stage).badNetwork},
+	{"replies to binds are lost and events are late", (*stage).lostReplies},
+	{"the API server crashes", (*stage).crashAPIServer},
+	{"etcd freezes", (*stage).freezeEtcd},
+	{"the leader is killed in the middle of a bind", (*stage).killLeader},
+	{"the leader freezes in the middle of a bind, past its lease", (*stage).freezeLeader},
+	{"the leader is cut off, past its lease", (*stage).cutLeaderOff},
+	{"a node is registered anew with its pods", (*stage).renewNode},
+	{"a node is lost with its pods, which are made anew", (*stage).loseNode},
+	{"PodGroups change, go and come back", (*stage).editGroups},
+	{"reporters lie, flap and fall silent", (*stage).doubtfulReports},
+}
+
+// lasting is how long a fault lasts in earnest, or for who has no patience.
+func lasting(earnest, short time.Duration) time.Duration {
+	if *isLong {
+		return earnest
+	}
+	return short
+}
+
+func (s *stage) badNetwork() {
+	s.play(proxy.Plan{
+		Shares: map[proxy.Fault]float64{
+			proxy.Throttled: 0.03, proxy.Failed: 0.08, proxy.Hung: 0.01, proxy.Reset: 0.02, proxy.Lost: 0.04,
+			proxy.Cut: 0.01, proxy.Expired: 0.01, proxy.Late: 0.05, proxy.Twice: 0.1,
+		},
+		Delay: 300 * time.Millisecond,
+	}, lasting(30*time.Second, 6*time.Second))
+}
+
+// lostReplies has the scheduler not hear that a pod is bound, neither from the reply nor, for a while, from the watch.
+func (s *stage) lostReplies() {
+	s.play(proxy.Plan{
+		Shares: map[proxy.Fault]float64{proxy.Lost: 0.3, proxy.Late: 1},
+		Delay:  300 * time.Millisecond,
+		Only:   proxy.IsBind,
+	}, lasting(30*time.Second, 5*time.Second))
+}
+
+func (s *stage) crashAPIServer() {
+	s.during(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.CrashAPIServer(ctx); err != nil {
+			s.t.Errorf("crash the API server: %v", err)
+		}
+		s.pause(lasting(20*time.Second, time.Second))
+		if err := s.RestartAPIServer(ctx); err != nil {
+			s.t.Fatalf("nothing goes on without an API server: %v", err)
+		}
+	})
+}
+
+func (s *stage) freezeEtcd() {
+	s.during(func() {
+		if err := s.FreezeEtcd(); err != nil {
+			s.t.Errorf("freeze etcd: %v", err)
+		}
+		s.pause(lasting(30*time.Second, 4*time.Second))
+		if err := s.ThawEtcd(); err != nil {
+			s.t.Errorf("thaw etcd: %v", err)
+		}
+	})
+}
+
+// atBind does something in the middle of the k-th bind from now on, counted from 1, and says which replica it was that bound: nil if
+// there was none to wait for. Other binds go on meanwhile.
+func (s *stage) atBind(k int, isAnswered bool, act func(*replica)) *replica {
+	left := atomic.Int32{}
+	left.Store(int32(k))
+	happened := make(chan *replica, 1)
+	for _, r := range s.replicas {
+		r.proxy.OnBind(func(_, _ string, is bool) {
+			if is == isAnswered && r.scheduler() != nil && left.Add(-1) == 0 {
+				act(r)
+				happened <- r
+			}
+		})
+	}
+	defer func() {
+		for _, r := range s.replicas {
+			r.proxy.OnBind(nil)
+		}
+	}()
+	select {
+	case r := <-happened:
+		return r
+	case <-time.After(patience):
+		s.t.Error("nobody binds anything")
+	case <-s.t.Context().Done():
+	}
+	return nil
+}
+
+// someBind draws one in the middle of a gang.
+func (s *stage) someBind() int { return 1 + s.random.IntN(5) }
+
+func (s *stage) killLeader() {
+	s.atBind(s.someBind(), s.random.IntN(2) == 0, func(r *replica) { s.must(r.scheduler().Kill()) })
+	s.awaitBind()
+}
+
+func (s *stage) freezeLeader() {
+	r := s.atBind(s.someBind(), false, func(r *replica) { s.must(r.scheduler().Freeze()) })
+	if r == nil {
+		return
+	}
+	frozen := r.scheduler()
+	s.pause(leases().takeover())
+	s.must(frozen.Thaw())
+	select {
+	case <-frozen.Done():
+	case <-time.After(patience):
+		s.t.Errorf("%s slept past its lease and goes on", r.name)
+	}
+}
+
+// cutLeaderOff lets nothing through between the leader and the API server until another one leads.
+func (s *stage) cutLeaderOff() {
+	r := s.atBind(s.someBind(), true, func(r *replica) {
+		r.proxy.Play(proxy.Plan{Shares: map[proxy.Fault]float64{proxy.Hung: 1, proxy.Cut: 1}})
+	})
+	if r == nil {
+		return
+	}
+	s.pause(leases().takeover())
+	r.proxy.Play(proxy.Plan{})
+	if r.crashes() == 0 {
+		s.t.Errorf("%s was cut off past its lease and goes on", r.name)
+	}
+}
+
+// awaitBind waits until somebody binds again.
+func (s *stage) awaitBind() { s.atBind(1, true, func(*replica) {}) }
+
+func (s *stage) must(err error) {
+	if err != nil {
+		s.t.Error(err)
+	}
+}
+
+// busyNode draws a node, with its pods as the recorder knows them: one that has any, if there is one.
+func (s *stage) busyNode() (node string, pods []string) {
+	on := map[string][]string{}
+	for _, pod := range s.podsNow() {
+		if pod.Spec.NodeName != "" && pod.Status.Phase != v1.PodSucceeded {
+			on[pod.Spec.NodeName] = append(on[pod.Spec.NodeName], pod.Name)
+		}
+	}
+	all := nodes(s.ns)
+	for _, i := range s.random.Perm(len(all)) {
+		if node = all[i].Name; len(on[node]) > 0 {
+			break
+		}
+	}
+	return node, on[node]
+}
+
+func (s *stage) podsNow() (pods []v1.Pod) {
+	s.insist(func(ctx context.Context) error {
+		list, err := s.Client.CoreV1().Pods(s.ns).List(ctx, metav1.ListOptions{})
+		if err == nil {
+			pods = list.Items
+		}
+		return err
+	})
+	return pods
+}
+
+func (s *stage) deleteNode(name string) {
+	s.insist(func(ctx context.Context) error { return s.Client.CoreV1().Nodes().Delete(ctx, name, atOnce) })
+}
+
+func (s *stage) createNode(name string) {
+	for _, node := range nodes(s.ns) {
+		if node.Name == name {
+			s.insist(func(ctx context.Context) error {
+				_, err := s.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+				return err
+			})
+		}
+	}
+}
+
+// renewNode deletes a node under its pods and registers it again, as a kubelet does that somebody deleted the node of.
+func (s *stage) renewNode() {
+	for range 3 {
+		node, _ := s.busyNode()
+		s.deleteNode(node)
+		s.pause(time.Duration(s.random.IntN(700)) * time.Millisecond)
+		s.createNode(node)
+	}
+}
+
+// loseNode takes a node away with its pods. Their owner makes them anew, and the node comes back empty.
+func (s *stage) loseNode() {
+	node, pods := s.busyNode()
+	s.deleteNode(node)
+	isLost := map[string]bool{}
+	for _, name := range pods {
+		isLost[name] = true
+		s.insist(func(ctx context.Context) error { return s.Client.CoreV1().Pods(s.ns).Delete(ctx, name, atOnce) })
+	}
+	// One may have been bound to the node since.
+	for _, pod := range s.podsNow() {
+		if pod.Spec.NodeName == node {
+			isLost[pod.Name] = true
+			s.insist(func(ctx context.Context) error { return s.Client.CoreV1().Pods(s.ns).Delete(ctx, pod.Name, atOnce) })
+		}
+	}
+	s.mu.Lock()
+	var anew []*v1.Pod
+	for _, g := range s.jobs {
+		for _, pod := range g.Pods {
+			if isLost[pod.Name] {
+				anew = append(anew, pod)
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, pod := range anew {
+		s.create(pod)
+	}
+	s.pause(time.Second)
+	s.createNode(node)
+}
+
+// editGroups raises and lowers what waiting gangs need, as fast as the API server takes it, and has the PodGroups of some go and
+// come back. Those of Kubernetes itself are out of it: they cannot be changed, nor go before their pods.
+func (s *stage) editGroups() {
+	end := time.Now().Add(lasting(15*time.Second, 3*time.Second))
+	edits := 0
+	for time.Now().Before(end) && s.t.Context().Err() == nil {
+		for _, g := range s.unfinished() {
+			if g.Dialect != oracle.Volcano && g.Dialect != oracle.Coscheduling {
+				continue
+			}
+			groups := s.Dynamic.Resource(survive.Groups[g.Dialect]).Namespace(s.ns)
+			if s.random.IntN(4) == 0 {
+				s.insist(func(ctx context.Context) error { return groups.Delete(ctx, g.Name, metav1.DeleteOptions{}) })
+				s.createGroup(g)
+			} else {
+				minimum := len(g.Pods) - s.random.IntN(2)
+				patch := fmt.Appendf(nil, `{"spec":{"minMember":%d}}`, minimum)
+				s.insist(func(ctx context.Context) error {
+					_, err := groups.Patch(ctx, g.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+					return err
+				})
+			}
+			edits++
+		}
+	}
+	if edits == 0 {
+		s.t.Error("there was no PodGroup to edit")
+	}
+}
