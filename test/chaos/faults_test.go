@@ -89,18 +89,52 @@ func (s *stage) freezeEtcd() {
 	})
 }
 
-// atBind does something in the middle of the k-th bind from now on, counted from 1, and says which replica it was that bound: nil if
-// there was none to wait for. Other binds go on meanwhile.
+// atBind does something in the middle of the k-th bind from now on, counted from 1: before it is passed on or when it was answered. It
+// says which replica it was that bound, nil if there was none to wait for. Other binds go on meanwhile.
 func (s *stage) atBind(k int, isAnswered bool, act func(*replica)) *replica {
-	left := atomic.Int32{}
-	left.Store(int32(k))
+	var count atomic.Int32
+	return s.onBinds(func(r *replica, is bool) (goOn, happened bool) {
+		if is == isAnswered && int(count.Add(1)) == k {
+			act(r)
+			return true, true
+		}
+		return true, false
+	})
+}
+
+// killAtBind kills who binds when k binds from now on were done, or k-1 and the k-th was about to be sent. None that comes after it is
+// done, as if it had not been sent.
+func (s *stage) killAtBind(k int, isDone bool) *replica {
+	var sent, answered atomic.Int32
+	return s.onBinds(func(r *replica, isAnswered bool) (goOn, happened bool) {
+		if !isAnswered {
+			n := int(sent.Add(1))
+			if n == k && !isDone {
+				s.must(r.scheduler().Kill())
+			}
+			return n < k || n == k && isDone, n == k && !isDone
+		}
+		if int(answered.Add(1)) == k && isDone {
+			s.must(r.scheduler().Kill())
+			return true, true
+		}
+		return true, false
+	})
+}
+
+// onBinds asks about each bind until it has happened what was waited for.
+func (s *stage) onBinds(ask func(r *replica, isAnswered bool) (goOn, happened bool)) *replica {
 	happened := make(chan *replica, 1)
 	for _, r := range s.replicas {
-		r.proxy.OnBind(func(_, _ string, is bool) {
-			if is == isAnswered && r.scheduler() != nil && left.Add(-1) == 0 {
-				act(r)
+		r.proxy.OnBind(func(isAnswered bool) bool {
+			if r.scheduler() == nil {
+				return true
+			}
+			goOn, isIt := ask(r, isAnswered)
+			if isIt {
 				happened <- r
 			}
+			return goOn
 		})
 	}
 	defer func() {
@@ -122,7 +156,7 @@ func (s *stage) atBind(k int, isAnswered bool, act func(*replica)) *replica {
 func (s *stage) someBind() int { return 1 + s.random.IntN(5) }
 
 func (s *stage) killLeader() {
-	s.atBind(s.someBind(), s.random.IntN(2) == 0, func(r *replica) { s.must(r.scheduler().Kill()) })
+	s.killAtBind(s.someBind(), s.random.IntN(2) == 0)
 	s.awaitBind()
 }
 

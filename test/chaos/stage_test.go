@@ -77,12 +77,12 @@ func newStage(t *testing.T, ns string, seed uint64, replicas int) *stage {
 
 // hauntLease leaves the lease with a leader that is dead, and whose clock was wrong: by an hour back, not at all, or by an hour ahead.
 func (s *stage) hauntLease(wrong time.Duration) {
-	leases := s.Client.CoordinationV1().Leases(cluster.Namespace)
-	lease, err := leases.Get(s.t.Context(), cluster.ServiceAccount, metav1.GetOptions{})
+	api := s.Client.CoordinationV1().Leases(cluster.Namespace)
+	lease, err := api.Get(s.t.Context(), cluster.ServiceAccount, metav1.GetOptions{})
 	require.NoError(s.t, err)
-	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = ptr.To("ghost"), ptr.To[int32](3600)
+	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = ptr.To("ghost"), ptr.To(int32(leases().duration.Seconds()))
 	lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now().Add(wrong - time.Hour)))
-	_, err = leases.Update(s.t.Context(), lease, metav1.UpdateOptions{})
+	_, err = api.Update(s.t.Context(), lease, metav1.UpdateOptions{})
 	require.NoError(s.t, err)
 }
 

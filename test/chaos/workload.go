@@ -51,9 +51,13 @@ func drawJob(random *rand.Rand, namespace, name string) *survive.Gang {
 			g.Minimum = members - 1
 		}
 	}
-	runFor := time.Duration(1000+random.IntN(1500)) * time.Millisecond
+	return newJob(namespace, g, members, gpus, time.Duration(1000+random.IntN(1500))*time.Millisecond)
+}
+
+// newJob gives a gang its members. One without a dialect is a pod alone.
+func newJob(namespace string, g *survive.Gang, members int, gpus int64, runFor time.Duration) *survive.Gang {
 	for i := range members {
-		pod := survive.NewPod(namespace, fmt.Sprintf("%s-%d", name, i), survive.GPUs(gpus), map[string]string{jobLabel: name})
+		pod := survive.NewPod(namespace, fmt.Sprintf("%s-%d", g.Name, i), survive.GPUs(gpus), map[string]string{jobLabel: g.Name})
 		pod.Spec.RestartPolicy = v1.RestartPolicyNever
 		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, controlplane.AnnotationRunFor, runFor.String())
 		g.Join(pod)

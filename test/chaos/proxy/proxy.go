@@ -76,8 +76,8 @@ type Proxy struct {
 }
 
 // BindHook is called for each request that binds a pod: before it is passed on, and when it was answered, before the client hears
-// of it. It may take its time.
-type BindHook func(namespace, pod string, isAnswered bool)
+// of it. It may take its time. If it is false the request goes no further, or its answer.
+type BindHook func(isAnswered bool) bool
 
 // Start starts a proxy in front of an API server, whose certificate is checked.
 func Start(upstream *rest.Config, seed uint64) (*Proxy, error) {
@@ -176,9 +176,9 @@ func (p *Proxy) isConcerned(r *http.Request) bool {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	namespace, pod, isBind := bindOf(r)
-	if isBind {
-		p.tell(namespace, pod, false)
+	isBind := IsBind(r)
+	if isBind && !p.mayGoOn(false) {
+		panic(http.ErrAbortHandler)
 	}
 	isConcerned := p.isConcerned(r)
 	if isConcerned && p.refuse(w, r) {
@@ -198,10 +198,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(context.WithoutCancel(r.Context()))
 	}
 	p.pass.ServeHTTP(reply, r)
-	if isBind {
-		p.tell(namespace, pod, true)
-	}
-	if isLost {
+	if isBind && !p.mayGoOn(true) || isLost {
 		panic(http.ErrAbortHandler)
 	}
 	maps.Copy(w.Header(), reply.Header())
@@ -246,28 +243,16 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
-func (p *Proxy) tell(namespace, pod string, isAnswered bool) {
+func (p *Proxy) mayGoOn(isAnswered bool) bool {
 	p.mu.Lock()
 	hook := p.binds
 	p.mu.Unlock()
-	if hook != nil {
-		hook(namespace, pod, isAnswered)
-	}
+	return hook == nil || hook(isAnswered)
 }
 
-// IsBind is true for a request that binds a pod.
+// IsBind is true for a request that binds a pod: /api/v1/namespaces/NAMESPACE/pods/NAME/binding.
 func IsBind(r *http.Request) bool {
-	_, _, is := bindOf(r)
-	return is
-}
-
-// bindOf reads /api/v1/namespaces/NAMESPACE/pods/NAME/binding.
-func bindOf(r *http.Request) (namespace, pod string, is bool) {
-	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if r.Method != http.MethodPost || len(parts) != 7 || parts[4] != "pods" || parts[6] != "binding" {
-		return "", "", false
-	}
-	return parts[3], parts[5], true
+	return r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/") && strings.HasSuffix(r.URL.Path, "/binding")
 }
 
 func isWrite(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
