@@ -51,7 +51,7 @@ func (s *stage) badNetwork() {
 			proxy.Cut: 0.01, proxy.Expired: 0.01, proxy.Late: 0.05, proxy.Twice: 0.1,
 		},
 		Delay: 300 * time.Millisecond,
-	}, lasting(30*time.Second, 6*time.Second))
+	}, lasting(30*time.Second, 5*time.Second))
 }
 
 // lostReplies has the scheduler not hear that a pod is bound, neither from the reply nor, for a while, from the watch.
@@ -60,7 +60,7 @@ func (s *stage) lostReplies() {
 		Shares: map[proxy.Fault]float64{proxy.Lost: 0.3, proxy.Late: 1},
 		Delay:  300 * time.Millisecond,
 		Only:   proxy.IsBind,
-	}, lasting(30*time.Second, 5*time.Second))
+	}, lasting(30*time.Second, 3*time.Second))
 }
 
 func (s *stage) crashAPIServer() {
@@ -82,7 +82,7 @@ func (s *stage) freezeEtcd() {
 		if err := s.FreezeEtcd(); err != nil {
 			s.t.Errorf("freeze etcd: %v", err)
 		}
-		s.pause(lasting(30*time.Second, 4*time.Second))
+		s.pause(lasting(30*time.Second, 3*time.Second))
 		if err := s.ThawEtcd(); err != nil {
 			s.t.Errorf("thaw etcd: %v", err)
 		}

@@ -23,7 +23,7 @@ func leases() lease {
 	if *isLong {
 		return lease{15 * time.Second, 10 * time.Second, 2 * time.Second}
 	}
-	return lease{5 * time.Second, 3500 * time.Millisecond, 500 * time.Millisecond}
+	return lease{4 * time.Second, 2500 * time.Millisecond, 400 * time.Millisecond}
 }
 
 // takeover is how long it takes at most until a leader that does nothing any more is followed: see [Grace].

@@ -54,7 +54,7 @@ func (s *stage) doubtfulReports() {
 	if says[0] == "" || says[1] == "" || says[2] == "" {
 		s.t.Error("there is no report to tell")
 	}
-	end := time.Now().Add(lasting(20*time.Second, 4*time.Second))
+	end := time.Now().Add(lasting(20*time.Second, 3*time.Second))
 	for time.Now().Before(end) && s.t.Context().Err() == nil {
 		for _, node := range nodes(s.ns) {
 			s.tellReport(node.Name, says[s.random.IntN(len(says))])

@@ -67,7 +67,7 @@ func newStage(t *testing.T, ns string, seed uint64, replicas int) *stage {
 	s.record = history.Record(s.Dynamic, survive.Groups["volcano"], survive.Groups["coscheduling"], survive.Groups["native"])
 	t.Cleanup(s.clear)
 	if replicas > 1 {
-		s.hauntLease(time.Duration(seed%3) * time.Hour)
+		s.hauntLease(seed % 3)
 	}
 	for i := range replicas {
 		s.replicas = append(s.replicas, startReplica(t, fmt.Sprintf("%s-%c", ns, 'a'+i), seed+uint64(i), replicas > 1))
@@ -75,13 +75,20 @@ func newStage(t *testing.T, ns string, seed uint64, replicas int) *stage {
 	return s
 }
 
-// hauntLease leaves the lease with a leader that is dead, and whose clock was wrong: by an hour back, not at all, or by an hour ahead.
-func (s *stage) hauntLease(wrong time.Duration) {
+// hauntLease leaves the lease to nobody, or with a leader that is dead, and whose clock was an hour ahead or behind.
+func (s *stage) hauntLease(how uint64) {
 	api := s.Client.CoordinationV1().Leases(cluster.Namespace)
 	lease, err := api.Get(s.t.Context(), cluster.ServiceAccount, metav1.GetOptions{})
 	require.NoError(s.t, err)
 	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = ptr.To("ghost"), ptr.To(int32(leases().duration.Seconds()))
-	lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now().Add(wrong - time.Hour)))
+	switch how {
+	case 0:
+		lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now().Add(-time.Hour)))
+	case 1:
+		lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now().Add(time.Hour)))
+	default:
+		lease.Spec.HolderIdentity = ptr.To("")
+	}
 	_, err = api.Update(s.t.Context(), lease, metav1.UpdateOptions{})
 	require.NoError(s.t, err)
 }
@@ -166,6 +173,16 @@ func (s *stage) unfinished() []*survive.Gang {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(s.jobs), func(g *survive.Gang) bool { return done[g.Name] == len(g.Pods) })
+}
+
+// bound is how many members of a job have a node, as the recorder knows.
+func (s *stage) bound(g *survive.Gang) (count int) {
+	for _, pod := range s.record.Latest(history.Pods) {
+		if node, _, _ := unstructured.NestedString(pod.Object, "spec", "nodeName"); node != "" && pod.GetNamespace() == s.ns && pod.GetLabels()[jobLabel] == g.Name {
+			count++
+		}
+	}
+	return count
 }
 
 // keepBusy submits jobs until the context is done, as many as the cluster has something to do with: more than fit at a time.

@@ -180,7 +180,7 @@ func (r *Recorder) follow(ctx context.Context, resource schema.GroupVersionResou
 // watch records what comes after a version, and returns the version to go on from when the watch ends: "" if there is none.
 func (r *Recorder) watch(ctx context.Context, resource schema.GroupVersionResource, version string) string {
 	w, err := r.client.Resource(resource).Watch(ctx, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true})
-	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
+	if isForgotten(err) {
 		return ""
 	}
 	if err != nil {
@@ -190,8 +190,11 @@ func (r *Recorder) watch(ctx context.Context, resource schema.GroupVersionResour
 	defer w.Stop()
 	for e := range w.ResultChan() {
 		object, ok := e.Object.(*unstructured.Unstructured)
-		if !ok || e.Type == watch.Error {
-			return ""
+		if e.Type == watch.Error || !ok {
+			if isForgotten(apierrors.FromObject(e.Object)) {
+				return ""
+			}
+			return version
 		}
 		version = object.GetResourceVersion()
 		if e.Type != watch.Bookmark {
@@ -200,6 +203,9 @@ func (r *Recorder) watch(ctx context.Context, resource schema.GroupVersionResour
 	}
 	return version
 }
+
+// isForgotten is true if the API server does not remember the version any more.
+func isForgotten(err error) bool { return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) }
 
 // replace records the difference between what was known and what is.
 func (r *Recorder) replace(resource schema.GroupVersionResource, list *unstructured.UnstructuredList, isFirst bool) {
