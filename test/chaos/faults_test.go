@@ -199,21 +199,19 @@ func (s *stage) must(err error) {
 	}
 }
 
-// busyNode draws a node, with its pods as the recorder knows them: one that has any, if there is one.
-func (s *stage) busyNode() (node string, pods []string) {
-	on := map[string][]string{}
+// busyNode draws a node: one that has pods, if there is one.
+func (s *stage) busyNode() (node string) {
+	isBusy := map[string]bool{}
 	for _, pod := range s.podsNow() {
-		if pod.Spec.NodeName != "" && pod.Status.Phase != v1.PodSucceeded {
-			on[pod.Spec.NodeName] = append(on[pod.Spec.NodeName], pod.Name)
-		}
+		isBusy[pod.Spec.NodeName] = isBusy[pod.Spec.NodeName] || pod.Status.Phase != v1.PodSucceeded
 	}
 	all := nodes(s.ns)
 	for _, i := range s.random.Perm(len(all)) {
-		if node = all[i].Name; len(on[node]) > 0 {
+		if node = all[i].Name; isBusy[node] {
 			break
 		}
 	}
-	return node, on[node]
+	return node
 }
 
 func (s *stage) podsNow() (pods []v1.Pod) {
@@ -245,28 +243,42 @@ func (s *stage) createNode(name string) {
 // renewNode deletes a node under its pods and registers it again, as a kubelet does that somebody deleted the node of.
 func (s *stage) renewNode() {
 	for range 3 {
-		node, _ := s.busyNode()
+		node := s.busyNode()
 		s.deleteNode(node)
 		s.pause(time.Duration(s.random.IntN(700)) * time.Millisecond)
 		s.createNode(node)
+		// kwok does not look at what was bound to the node while it was away, until it changes.
+		for _, name := range s.podsOn(node) {
+			s.insist(func(ctx context.Context) error {
+				_, err := s.Client.CoreV1().Pods(s.ns).Patch(ctx, name, types.MergePatchType, []byte(`{"metadata":{"annotations":{"seen":"again"}}}`), metav1.PatchOptions{})
+				return err
+			})
+		}
 	}
 }
 
-// loseNode takes a node away with its pods. Their owner makes them anew, and the node comes back empty.
-func (s *stage) loseNode() {
-	node, pods := s.busyNode()
-	s.deleteNode(node)
-	isLost := map[string]bool{}
-	for _, name := range pods {
-		isLost[name] = true
-		s.insist(func(ctx context.Context) error { return s.Client.CoreV1().Pods(s.ns).Delete(ctx, name, atOnce) })
-	}
-	// One may have been bound to the node since.
+// podsOn are the names of the pods that are bound to a node.
+func (s *stage) podsOn(node string) (names []string) {
 	for _, pod := range s.podsNow() {
 		if pod.Spec.NodeName == node {
-			isLost[pod.Name] = true
-			s.insist(func(ctx context.Context) error { return s.Client.CoreV1().Pods(s.ns).Delete(ctx, pod.Name, atOnce) })
+			names = append(names, pod.Name)
 		}
+	}
+	return names
+}
+
+// loseNode takes a node away with its pods, and those that are bound to it by who does not know that yet, as pod garbage collection does.
+// Their owner makes them anew, and the node comes back empty.
+func (s *stage) loseNode() {
+	node := s.busyNode()
+	s.deleteNode(node)
+	isLost := map[string]bool{}
+	for range 5 {
+		for _, name := range s.podsOn(node) {
+			isLost[name] = true
+			s.insist(func(ctx context.Context) error { return s.Client.CoreV1().Pods(s.ns).Delete(ctx, name, atOnce) })
+		}
+		s.pause(200 * time.Millisecond)
 	}
 	s.mu.Lock()
 	var anew []*v1.Pod
@@ -281,7 +293,6 @@ func (s *stage) loseNode() {
 	for _, pod := range anew {
 		s.create(pod)
 	}
-	s.pause(time.Second)
 	s.createNode(node)
 }
 

@@ -26,6 +26,9 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
+// patience is how long a test waits for what will come.
+const patience = 30 * time.Second
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // upstream is an API server that has one pod, and tells watchers of it three times.
@@ -102,29 +105,36 @@ func TestRequests(t *testing.T) {
 	isCut := func(err error) bool { return err != nil && !errors.As(err, new(apierrors.APIStatus)) }
 	isFine := func(err error) bool { return err == nil }
 	for name, test := range map[string]struct {
-		plan  Plan
-		do    func(context.Context, kubernetes.Interface) error
-		isSo  func(error) bool
-		done  int // by the API server
-		count int
+		plan    Plan
+		do      func(context.Context, kubernetes.Interface) error
+		isSo    func(error) bool
+		done    int // by the API server
+		count   int
+		givesUp bool // once the fault is done
 	}{
-		"without a plan it passes on":           {Plan{}, get, isFine, 1, 0},
-		"a 500 is not passed on":                {always(Failed), get, isFailed, 0, 1},
-		"a reset connection is not passed on":   {always(Reset), bind, isCut, 0, 1},
-		"what hangs ends with the patience":     {always(Hung), bind, isCut, 0, 1},
-		"a lost reply is to what was done":      {always(Lost), bind, isCut, 1, 1},
-		"what reads does not lose its reply":    {always(Lost), get, isFine, 1, 0},
-		"who is not meant is let through":       {Plan{Shares: always(Failed).Shares, Only: IsBind}, get, isFine, 1, 0},
-		"who is meant is not":                   {Plan{Shares: always(Failed).Shares, Only: IsBind}, bind, isFailed, 0, 1},
-		"faults of watches are no other's":      {always(Cut, Expired, Late, Twice), get, isFine, 1, 0},
-		"one who is to wait comes back in vain": {always(Throttled), get, isCut, 0, 1},
+		"without a plan it passes on":           {Plan{}, get, isFine, 1, 0, false},
+		"a 500 is not passed on":                {always(Failed), get, isFailed, 0, 1, false},
+		"a reset connection is not passed on":   {always(Reset), bind, isCut, 0, 1, false},
+		"what hangs ends with the patience":     {always(Hung), bind, isCut, 0, 1, true},
+		"a lost reply is to what was done":      {always(Lost), bind, isCut, 1, 1, false},
+		"what reads does not lose its reply":    {always(Lost), get, isFine, 1, 0, false},
+		"who is not meant is let through":       {Plan{Shares: always(Failed).Shares, Only: IsBind}, get, isFine, 1, 0, false},
+		"who is meant is not":                   {Plan{Shares: always(Failed).Shares, Only: IsBind}, bind, isFailed, 0, 1, false},
+		"faults of watches are no other's":      {always(Cut, Expired, Late, Twice), get, isFine, 1, 0, false},
+		"one who is to wait comes back in vain": {always(Throttled), get, isCut, 0, 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, p, client := setUp(t, "application/json")
 			p.Play(test.plan)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			err := test.do(ctx, client)
+			reply := make(chan error, 1)
+			go func() { reply <- test.do(ctx, client) }()
+			if test.givesUp {
+				require.Eventually(t, func() bool { return len(p.Counts()) > 0 }, patience, time.Millisecond)
+				cancel()
+			}
+			err := <-reply
 			require.True(t, test.isSo(err), "%v", err)
 			require.Equal(t, test.done, int(u.requests.Load()))
 			count := 0
@@ -159,19 +169,21 @@ func TestWatches(t *testing.T) {
 			require.NoError(t, err)
 			defer w.Stop()
 			var got []watch.EventType
-			silence := time.After(300 * time.Millisecond)
 			isOver := false
-			for isOpen := true; isOpen; {
-				select {
-				case e, ok := <-w.ResultChan():
-					if isOpen = ok; !ok {
-						isOver = true
-						break
-					}
-					got = append(got, e.Type)
-				case <-silence:
-					isOpen = false
+			for !isOver {
+				silence := patience
+				if len(got) == len(test.want) && !test.over {
+					silence = 50 * time.Millisecond
 				}
+				select {
+				case e, isOpen := <-w.ResultChan():
+					if isOver = !isOpen; isOpen {
+						got = append(got, e.Type)
+					}
+					continue
+				case <-time.After(silence):
+				}
+				break
 			}
 			require.Equal(t, test.want, got)
 			require.Equal(t, test.over, isOver)
