@@ -299,9 +299,8 @@ func (s *stage) loseNode() {
 // editGroups raises and lowers what waiting gangs need, as fast as the API server takes it, and has the PodGroups of some go and
 // come back. Those of Kubernetes itself are out of it: they cannot be changed, nor go before their pods.
 func (s *stage) editGroups() {
-	end := time.Now().Add(lasting(15*time.Second, 3*time.Second))
-	edits := 0
-	for time.Now().Before(end) && s.t.Context().Err() == nil {
+	begin, edits := time.Now(), 0
+	for time.Since(begin) < lasting(15*time.Second, 3*time.Second) || edits == 0 && time.Since(begin) < patience {
 		for _, g := range s.unfinished() {
 			if g.Dialect != oracle.Volcano && g.Dialect != oracle.Coscheduling {
 				continue
@@ -320,6 +319,7 @@ func (s *stage) editGroups() {
 			}
 			edits++
 		}
+		s.pause(20 * time.Millisecond)
 	}
 	if edits == 0 {
 		s.t.Error("there was no PodGroup to edit")
