@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/phalanx-scheduler/phalanx/test/chaos/proxy"
+	"github.com/phalanx-scheduler/phalanx/test/cluster"
 	"github.com/phalanx-scheduler/phalanx/test/oracle"
 	"github.com/phalanx-scheduler/phalanx/test/survive"
 )
@@ -127,7 +128,7 @@ func (s *stage) onBinds(ask func(r *replica, isAnswered bool) (goOn, happened bo
 	happened := make(chan *replica, 1)
 	for _, r := range s.replicas {
 		r.proxy.OnBind(func(isAnswered bool) bool {
-			if r.scheduler() == nil {
+			if r.scheduler() == nil { // it is not known to be ready yet
 				return true
 			}
 			goOn, isIt := ask(r, isAnswered)
@@ -161,32 +162,40 @@ func (s *stage) killLeader() {
 }
 
 func (s *stage) freezeLeader() {
-	r := s.atBind(s.someBind(), false, func(r *replica) { s.must(r.scheduler().Freeze()) })
-	if r == nil {
-		return
-	}
-	frozen := r.scheduler()
-	s.pause(leases().takeover())
-	s.must(frozen.Thaw())
-	select {
-	case <-frozen.Done():
-	case <-time.After(patience):
-		s.t.Errorf("%s slept past its lease and goes on", r.name)
-	}
-}
-
-// cutLeaderOff lets nothing through between the leader and the API server until another one leads.
-func (s *stage) cutLeaderOff() {
-	r := s.atBind(s.someBind(), true, func(r *replica) {
-		r.proxy.Play(proxy.Plan{Shares: map[proxy.Fault]float64{proxy.Hung: 1, proxy.Cut: 1}})
+	var frozen *cluster.Scheduler
+	r := s.atBind(s.someBind(), false, func(r *replica) {
+		frozen = r.scheduler()
+		s.must(frozen.Freeze())
 	})
 	if r == nil {
 		return
 	}
 	s.pause(leases().takeover())
+	s.must(frozen.Thaw())
+	s.awaitEnd(frozen, r.name+" slept past its lease")
+}
+
+// cutLeaderOff lets nothing through between the leader and the API server until it has given up, and then until its lease is over.
+func (s *stage) cutLeaderOff() {
+	var cut *cluster.Scheduler
+	r := s.atBind(s.someBind(), true, func(r *replica) {
+		cut = r.scheduler()
+		r.proxy.Play(proxy.Plan{Shares: map[proxy.Fault]float64{proxy.Hung: 1, proxy.Cut: 1}})
+	})
+	if r == nil {
+		return
+	}
+	s.awaitEnd(cut, r.name+" cannot renew its lease")
+	s.pause(leases().duration - leases().renew)
 	r.proxy.Play(proxy.Plan{})
-	if r.crashes() == 0 {
-		s.t.Errorf("%s was cut off past its lease and goes on", r.name)
+}
+
+// awaitEnd waits until a scheduler has ended by itself.
+func (s *stage) awaitEnd(scheduler *cluster.Scheduler, why string) {
+	select {
+	case <-scheduler.Done():
+	case <-time.After(patience):
+		s.t.Errorf("%s and goes on", why)
 	}
 }
 
