@@ -2,13 +2,10 @@ package install
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"testing"
 
@@ -20,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/phalanx-scheduler/phalanx/test/chroot"
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
@@ -43,18 +41,6 @@ type started struct {
 	program, address string
 }
 
-// enter is how to run a program in a root folder of its own.
-func enter(t *testing.T, folder string) []string {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return []string{"chroot", "--userspec=65532:65532", folder}
-	}
-	if out, err := exec.CommandContext(t.Context(), "unshare", "--map-root-user", "chroot", "/", "true").CombinedOutput(); err != nil {
-		t.Skipf("this machine lets nobody but root change the root folder: %v %s", err, out)
-	}
-	return []string{"unshare", "--map-root-user", "chroot", folder}
-}
-
 // run starts the program of a pod that is bound to a node.
 func (k *kubelet) run(t *testing.T, pod *v1.Pod) error {
 	t.Helper()
@@ -70,9 +56,9 @@ func (k *kubelet) run(t *testing.T, pod *v1.Pod) error {
 		}
 	}
 	name := pod.Labels[nameLabel]
-	copyFile(t, k.programs[name], filepath.Join(root, name))
-	for _, library := range libraries(t, k.programs[name]) {
-		copyFile(t, library, filepath.Join(root, library))
+	chroot.Copy(t, k.programs[name], filepath.Join(root, name))
+	for _, library := range chroot.Libraries(t, k.programs[name]) {
+		chroot.Copy(t, library, filepath.Join(root, library))
 	}
 
 	api, err := url.Parse(k.AdminConfig().Host)
@@ -86,7 +72,7 @@ func (k *kubelet) run(t *testing.T, pod *v1.Pod) error {
 		}
 		args = append(args, env.Name+"="+value)
 	}
-	args = append(args, enter(t, root)...)
+	args = append(args, chroot.Enter(t, root)...)
 	args = append(args, "/"+name)
 	args = append(args, container.Args...)
 	s := &started{pod: pod, program: name, address: freeAddress(t)}
@@ -233,36 +219,6 @@ func (k *kubelet) token(t *testing.T, pod *v1.Pod, source *v1.ServiceAccountToke
 	}
 	assert.False(t, review("vault"), "it is for nobody else") // that the API server takes it, the program finds out
 	return answer.Status.Token, nil
-}
-
-var libraryPath = regexp.MustCompile(`(?m)^\s+(?:\S+ => )?(/\S+) \(0x`)
-
-// libraries are those that a program is linked with; none for a static one.
-func libraries(t *testing.T, program string) []string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "ldd", program).CombinedOutput()
-	if err != nil {
-		require.Contains(t, string(out), "not a dynamic executable")
-		return nil
-	}
-	var paths []string
-	for _, match := range libraryPath.FindAllStringSubmatch(string(out), -1) {
-		paths = append(paths, match[1])
-	}
-	return paths
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
-	in, err := os.Open(from)
-	require.NoError(t, err)
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
-	require.NoError(t, err)
-	_, err = io.Copy(out, in)
-	require.NoError(t, err)
-	require.NoError(t, out.Close())
 }
 
 func freeAddress(t *testing.T) string {

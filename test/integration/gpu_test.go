@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -163,4 +164,77 @@ func TestABadReportIsToldOnItsNode(t *testing.T) {
 	})
 	w.create(w.pod(podSpec{name: "single", gpus: 8}))
 	w.waitRunning("single", 1) // it counts as no report
+}
+
+// offer has a DRA driver offer all GPUs of a node's report.
+func (w *world) offer(node *v1.Node, report string) {
+	w.t.Helper()
+	r, err := gpureport.Parse([]byte(report))
+	require.NoError(w.t, err)
+	slice := &resourceapi.ResourceSlice{ObjectMeta: metav1.ObjectMeta{Name: node.Name + "-gpu.nvidia.com"}}
+	slice.Spec = resourceapi.ResourceSliceSpec{
+		Driver: "gpu.nvidia.com", NodeName: &node.Name, Pool: resourceapi.ResourcePool{Name: node.Name, ResourceSliceCount: 1},
+	}
+	kind := "gpu"
+	for i := range r.GPUs {
+		slice.Spec.Devices = append(slice.Spec.Devices, resourceapi.Device{
+			Name:       fmt.Sprint("gpu-", i),
+			Attributes: map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{"type": {StringValue: &kind}, "uuid": {StringValue: &r.GPUs[i].UUID}},
+		})
+	}
+	_, err = w.Client.ResourceV1().ResourceSlices().Create(w.t.Context(), slice, metav1.CreateOptions{})
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() {
+		_ = w.Client.ResourceV1().ResourceSlices().Delete(context.Background(), slice.Name, metav1.DeleteOptions{})
+	})
+}
+
+func TestAGPUThatAClaimHoldsIsNotHandedOutAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shared, 0)
+	w.addNodes(1, reporting(h100s(t)))
+	node := w.nodes()[0]
+	w.offer(&node, h100s(t))
+
+	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: "held"}}
+	request := resourceapi.ExactDeviceRequest{DeviceClassName: "gpu.nvidia.com", AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 1}
+	claim.Spec.Devices.Requests = []resourceapi.DeviceRequest{{Name: "gpu", Exactly: &request}}
+	claims := w.Client.ResourceV1().ResourceClaims(w.ns)
+	claim, err := claims.Create(t.Context(), claim, metav1.CreateOptions{})
+	require.NoError(t, err)
+	claim.Status.Allocation = &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{
+		Results: []resourceapi.DeviceRequestAllocationResult{{Request: "gpu", Driver: "gpu.nvidia.com", Pool: node.Name, Device: "gpu-3"}},
+	}}
+	_, err = claims.UpdateStatus(t.Context(), claim, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	w.create(w.pod(podSpec{name: "early", gpus: 1}))
+	const sentence = "a GPU that a ResourceClaim holds and the device plugin could hand out again"
+	w.waitSaying("early", "1 node(s) had "+sentence)
+	w.podGroup(volcano.groups, "gang", volcano.minimum(2))
+	w.members(volcano, "gang", 0, 2, 2)
+	w.waitSaying("gang-0", "1 node excluded: 1 "+sentence)
+
+	require.NoError(t, claims.Delete(t.Context(), claim.Name, metav1.DeleteOptions{}))
+	w.waitRunning("early", 1)
+	w.waitRunning("gang", 2)
+}
+
+// Each of the four gets a pair with an NVLink of its own, on a node where most pairs have none.
+func TestMembersThatMustBeLinkedShareANode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shared, 0)
+	golden, err := os.ReadFile("../../pkg/gpu/testdata/a100-pcie.json")
+	require.NoError(t, err)
+	w.addNodes(1, reporting(strings.TrimSpace(string(golden))))
+	w.podGroup(volcano.groups, "gang", volcano.minimum(4), func(g *unstructured.Unstructured) {
+		g.SetAnnotations(map[string]string{gang.GPULinkKey: "required:nvlink"})
+	})
+	w.members(volcano, "gang", 0, 4, 2)
+	w.waitRunning("gang", 4)
+
+	w.podGroup(volcano.groups, "wide", volcano.minimum(1), func(g *unstructured.Unstructured) {
+		g.SetAnnotations(map[string]string{gang.GPULinkKey: "required:nvlink"})
+	})
+	w.members(volcano, "wide", 0, 1, 4)
+	w.waitSaying("wide-0", "linked as required")
 }

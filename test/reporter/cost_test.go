@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -65,12 +64,12 @@ func TestWhatTheReporterCosts(t *testing.T) {
 	hush()
 	require.NoError(t, process.Stop())
 
-	share := (end.cpu - begin.cpu).Seconds() / took.Seconds()
+	share := (end.CPU - begin.CPU).Seconds() / took.Seconds()
 	t.Logf("FIGURE reporter CPU=%.4f%% of one core over %v, %v since its start, peak memory=%d KiB, of it %d KiB of files; requests %v",
-		100*share, took.Round(time.Second), end.cpu, end.peakKiB, end.fileKiB, made)
+		100*share, took.Round(time.Second), end.CPU, end.PeakKiB, end.FileKiB, made)
 	assert.Equal(t, 1, made["patch nodes/status"], "writes of the node")
 	assert.Equal(t, version, getNode(t, "costly").ResourceVersion)
-	assert.Less(t, end.peakKiB, mostKiB)
+	assert.Less(t, end.PeakKiB, mostKiB)
 	if *minutes > 0 {
 		assert.Less(t, share, mostCPU)
 	}
@@ -148,37 +147,10 @@ func awaitRenewal(t *testing.T, process *controlplane.Process, after time.Time, 
 	return at
 }
 
-// usage is what a process has used since it started.
-type usage struct {
-	cpu              time.Duration
-	peakKiB, fileKiB int // at most, and what of it now are pages of files
-}
-
-// tick is the unit in which Linux tells a process's time, whatever the kernel's own.
-const tick = time.Second / 100
-
-func usageOf(t *testing.T, pid int) (u usage) {
+func usageOf(t *testing.T, pid int) controlplane.Usage {
 	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	u, err := controlplane.UsageOf(pid)
 	require.NoError(t, err)
-	_, rest, _ := strings.Cut(string(stat), ") ") // behind the name, which may have spaces
-	fields := strings.Fields(rest)
-	for _, field := range fields[11:13] { // utime and stime
-		ticks, err := strconv.Atoi(field)
-		require.NoError(t, err)
-		u.cpu += time.Duration(ticks) * tick
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	require.NoError(t, err)
-	for line := range strings.Lines(string(status)) {
-		name, value, _ := strings.Cut(line, ":")
-		into := map[string]*int{"VmHWM": &u.peakKiB, "RssFile": &u.fileKiB}[name]
-		if into != nil {
-			_, err := fmt.Sscanf(strings.TrimSpace(value), "%d kB", into)
-			require.NoError(t, err, line)
-		}
-	}
-	require.NotZero(t, u.peakKiB)
 	return u
 }
 

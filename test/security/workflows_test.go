@@ -21,6 +21,7 @@ const workflowFolder = ".github/workflows/"
 
 // workflow is as much of one as is looked at.
 type workflow struct {
+	On          any            `json:"true"` // which is how YAML 1.1 reads "on"
 	Permissions any            `json:"permissions"`
 	Jobs        map[string]job `json:"jobs"`
 }
@@ -37,8 +38,20 @@ type step struct {
 	With map[string]any `json:"with"`
 }
 
-// mayWrite are the permissions beyond reading that a job of ours may have.
-var mayWrite = []string{"security-events", "id-token"}
+// mayWrite are the permissions beyond reading that a job of ours may have, and mayPublish those that one may have besides that makes a
+// release.
+var (
+	mayWrite   = []string{"security-events", "id-token"}
+	mayPublish = append([]string{"contents", "attestations"}, mayWrite...)
+)
+
+// publishes is true for a job that runs when a tag is pushed and never else, and does not have our code to run.
+func (w workflow) publishes(j job) bool {
+	on, _ := w.On.(map[string]any)
+	push, _ := on["push"].(map[string]any)
+	isForTags := len(on) == 1 && len(push) == 1 && push["tags"] != nil
+	return isForTags && !slices.ContainsFunc(j.Steps, func(s step) bool { return strings.HasPrefix(s.Uses, "actions/checkout@") })
+}
 
 var (
 	usesLine = regexp.MustCompile(`(?m)^\s*(?:- )?uses: (.*)$`)
@@ -64,7 +77,11 @@ func faults(text string) (all []string) {
 		if j.TimeoutMinutes == 0 {
 			say("job %s has no timeout", name)
 		}
-		if p, ok := j.Permissions.(map[string]any); j.Permissions != nil && (!ok || !containsAll(mayWrite, writes(p))) {
+		may := mayWrite
+		if w.publishes(j) {
+			may = mayPublish
+		}
+		if p, ok := j.Permissions.(map[string]any); j.Permissions != nil && (!ok || !containsAll(may, writes(p))) {
 			say("job %s may %v", name, j.Permissions)
 		}
 		for _, s := range j.Steps {
@@ -152,6 +169,34 @@ jobs:
 	}
 }
 
+// TestOnlyAJobWithoutOurCodeMayPublish: to write a release takes a tag and a job that does nothing else.
+func TestOnlyAJobWithoutOurCodeMayPublish(t *testing.T) {
+	const sound = `
+on:
+  push: {tags: ["v*"]}
+permissions: {contents: read}
+jobs:
+  a:
+    timeout-minutes: 5
+    permissions: {contents: write, attestations: write, id-token: write}
+    steps:
+    - run: gh release create
+`
+	require.Empty(t, faults(sound))
+	for name, change := range map[string]struct{ old, new string }{
+		"on every push":            {`{tags: ["v*"]}`, "{branches: [main]}"},
+		"on pull requests as well": {`push: {tags: ["v*"]}`, "push: {tags: [\"v*\"]}\n  pull_request:"},
+		"with our code at hand":    {"- run: gh", "- uses: actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2\n      with: {persist-credentials: false}\n    - run: gh"},
+		"with more than it needs":  {"id-token: write", "packages: write"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := strings.Replace(sound, change.old, change.new, 1)
+			require.NotEqual(t, sound, broken)
+			assert.Contains(t, strings.Join(faults(broken), "; "), "job a may ")
+		})
+	}
+}
+
 func TestActionlintHasNoObjection(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "tool", "-modfile=hack/tools/go.mod", "actionlint")
 	cmd.Dir = root(t)
@@ -172,7 +217,7 @@ func TestEveryScannerRuns(t *testing.T) {
 		assert.Regexp(t, `anchore/scan-action@(?s:.{0,120})image:`, all, "images are built here, and none is scanned")
 	}
 	for name, text := range workflows(t) {
-		if name != "ci.yml" {
+		if name != "ci.yml" && name != "release.yml" {
 			assert.Regexp(t, `cron: "\d+ \d+ \* \* (\d|\*)"`, text, "%s looks at what becomes known later", name)
 		}
 	}

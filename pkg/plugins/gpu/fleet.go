@@ -7,6 +7,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/informers"
@@ -14,6 +15,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/utils/clock"
 
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/claims"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/offer"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/pulse"
 )
@@ -22,6 +24,7 @@ import (
 type Fleet struct {
 	clock     clock.Clock
 	pulse     *pulse.Pulse
+	claims    *claims.Index
 	forecasts offer.Forecaster
 	stated    GPUArgs // what profiles say of what they share
 
@@ -39,7 +42,13 @@ type Fleet struct {
 // member is a node and what was read of it.
 type member struct {
 	object *v1.Node
+	driver *claims.View
 	read   *offer.Node
+}
+
+// isOf is true if the node is still the same, in every respect that was read.
+func (m *member) isOf(object *v1.Node, driver *claims.View) bool {
+	return m.object == object && m.driver == driver
 }
 
 // counted is what was made of a node at one moment.
@@ -53,7 +62,7 @@ type counted struct {
 // NewFleet returns a fleet without nodes.
 func NewFleet(clk clock.Clock) *Fleet {
 	return &Fleet{
-		clock: clk, pulse: pulse.New(clk),
+		clock: clk, pulse: pulse.New(clk), claims: claims.New(),
 		nodes: map[string]*member{}, users: map[string]map[types.UID]bool{}, domains: map[string]int{}, offers: map[string]counted{},
 		reporting: make(chan struct{}),
 	}
@@ -124,9 +133,9 @@ func (f *Fleet) IsDoubtful(info fwk.NodeInfo) bool {
 	return o.IsDoubtful()
 }
 
-// Epoch changes after reports went stale, or ceased to be. Besides, what the fleet says of a node depends on nothing but the node
-// with its pods.
-func (f *Fleet) Epoch() uint64 { return f.pulse.Epoch() }
+// Epoch changes after reports went stale, or ceased to be, and with what DRA says of nodes. Besides, what the fleet says of a node
+// depends on nothing but the node with its pods.
+func (f *Fleet) Epoch() uint64 { return f.pulse.Epoch() + f.claims.Epoch() }
 
 func (f *Fleet) merits(info fwk.NodeInfo, need Need) offer.Merits {
 	o := f.offer(info)
@@ -138,12 +147,13 @@ func (f *Fleet) merits(info fwk.NodeInfo, need Need) offer.Merits {
 // that all there is to them is how many they ask for.
 func (f *Fleet) offer(info fwk.NodeInfo) offer.Offer {
 	object, generation, requested := info.Node(), info.GetGeneration(), info.GetRequested().GetScalarResources()[offer.GPU]
+	driver := f.claims.On(object.Name)
 	f.mu.RLock()
 	c := f.offers[object.Name]
 	f.mu.RUnlock()
-	if c.object != object || c.generation != generation || c.requested != requested {
-		if c.object != object {
-			c.member = member{object, offer.Read(object, c.read)}
+	if !c.isOf(object, driver) || c.generation != generation || c.requested != requested {
+		if !c.isOf(object, driver) {
+			c.member = member{object, driver, offer.Read(object, driver, c.read)}
 		}
 		c.generation, c.requested, c.taken = generation, requested, c.read.TakenBy(info.GetPods())
 		f.mu.Lock()
@@ -173,7 +183,28 @@ func (f *Fleet) Watch(factory informers.SharedInformerFactory) error {
 		func(pod *v1.Pod) { f.setPod(pod, true) },
 		func(pod *v1.Pod) { f.setPod(pod, false) },
 	))
+	if err != nil {
+		return err
+	}
+	// The core's DynamicResources plugin has informers of both, too.
+	_, err = factory.Resource().V1().ResourceSlices().Informer().AddEventHandler(handlersOf(
+		func(slice *resourceapi.ResourceSlice) { f.claims.SetSlice(slice); f.readAnew(claims.NodeOf(slice)) },
+		func(slice *resourceapi.ResourceSlice) { f.claims.DropSlice(slice); f.readAnew(claims.NodeOf(slice)) },
+	))
+	if err != nil {
+		return err
+	}
+	_, err = factory.Resource().V1().ResourceClaims().Informer().AddEventHandler(handlersOf(f.claims.SetClaim, f.claims.DropClaim))
 	return err
+}
+
+// readAnew reads a node again whose driver offers other GPUs now.
+func (f *Fleet) readAnew(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.nodes[name]; m != nil {
+		f.keep(name, m.object)
+	}
 }
 
 func handlersOf[T any](set, drop func(T)) cache.ResourceEventHandlerFuncs {
@@ -196,6 +227,11 @@ func handlersOf[T any](set, drop func(T)) cache.ResourceEventHandlerFuncs {
 func (f *Fleet) setNode(name string, object *v1.Node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.keep(name, object)
+}
+
+// keep does so. The lock is held.
+func (f *Fleet) keep(name string, object *v1.Node) {
 	before := f.nodes[name]
 	isUsed := len(f.users[name]) > 0
 	if before != nil && isUsed {
@@ -207,11 +243,11 @@ func (f *Fleet) setNode(name string, object *v1.Node) {
 		f.pulse.Forget(name)
 		return
 	}
-	m := &member{object: object}
+	m := &member{object: object, driver: f.claims.On(name)}
 	if before != nil {
-		m.read = offer.Read(object, before.read)
+		m.read = offer.Read(object, m.driver, before.read)
 	} else {
-		m.read = offer.Read(object, nil)
+		m.read = offer.Read(object, m.driver, nil)
 	}
 	f.nodes[name] = m
 	if isUsed {
@@ -276,17 +312,18 @@ func (f *Fleet) readOf(object *v1.Node) *offer.Node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var known *offer.Node
+	driver := f.claims.On(object.Name)
 	for _, m := range []*member{f.nodes[object.Name], &f.recent[0], &f.recent[1]} {
 		switch {
 		case m == nil || m.object == nil:
-		case m.object == object:
+		case m.isOf(object, driver):
 			return m.read
 		case m.object.Name == object.Name:
 			known = cmp.Or(known, m.read)
 		}
 	}
 	f.recent[1] = f.recent[0]
-	f.recent[0] = member{object, offer.Read(object, known)}
+	f.recent[0] = member{object, driver, offer.Read(object, driver, known)}
 	return f.recent[0].read
 }
 

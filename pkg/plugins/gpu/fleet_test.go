@@ -153,6 +153,42 @@ func TestTheFleetWatches(t *testing.T) {
 	eventually("no node")
 }
 
+func TestTheFleetWatchesClaims(t *testing.T) {
+	node := nodeWith(t, "n1", "h100")
+	node.Status.Capacity, node.Status.Allocatable = gpuList(6), gpuList(6)
+	claim := claimOn("n1", "gpu-0")
+	client := fake.NewClientset(node, driverOf("n1", uuids(t, "h100", 0, 1)...), claim)
+	factory := informers.NewSharedInformerFactory(client, 0)
+	w := newWorld(t, nil)
+	require.NoError(t, w.fleet.Watch(factory))
+	factory.Start(t.Context().Done())
+	factory.WaitForCacheSync(t.Context().Done())
+	eventually := func(isRead bool, refusal string) {
+		t.Helper()
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			read := w.fleet.readNamed("n1")
+			require.NotNil(c, read)
+			assert.Equal(c, isRead, read.HasReport())
+			assert.Equal(c, refusal, w.filter(t, podWith("p", 1), infoOf(node)))
+		}, 10*time.Second, 10*time.Millisecond)
+	}
+	eventually(true, "") // six are the plugin's, two the driver's
+	require.NoError(t, client.ResourceV1().ResourceSlices().Delete(t.Context(), "n1-gpus", metav1.DeleteOptions{}))
+	eventually(false, "") // whose are eight GPUs on a node of six?
+
+	node = node.DeepCopy()
+	node.Status.Capacity, node.Status.Allocatable = gpuList(8), gpuList(8)
+	_, err := client.CoreV1().Nodes().Update(t.Context(), node, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	_, err = client.ResourceV1().ResourceSlices().Create(t.Context(), driverOf("n1", uuids(t, "h100", 0, 1)...), metav1.CreateOptions{})
+	require.NoError(t, err)
+	eventually(true, "node(s) had a GPU that a ResourceClaim holds and the device plugin could hand out again")
+	epoch := w.fleet.Epoch()
+	require.NoError(t, client.ResourceV1().ResourceClaims("default").Delete(t.Context(), "c", metav1.DeleteOptions{}))
+	eventually(true, "")
+	require.NotEqual(t, epoch, w.fleet.Epoch(), "who remembers closed nodes asks again")
+}
+
 func TestWhatIsReadIsReadOnce(t *testing.T) {
 	w := newWorld(t, nil)
 	node := nodeWith(t, "n1", "h100")

@@ -4,9 +4,12 @@ import (
 	"context"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/claims"
 )
 
 // FreshnessEvent is what happens to a node whose report goes stale or ceases to be, for the scheduler's queue. There is no object
@@ -19,6 +22,7 @@ var FreshnessEvent = fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Update
 //   - a node's report goes stale, or is the word of a reporter that lives again;
 //   - a pod shows which GPUs it holds: a bad one among them closes its node no more, and links of the others are known;
 //   - a pod leaves: the GPUs of its node may be linked better, now that there are more of them;
+//   - a DRA driver offers other GPUs, or a claim gives GPUs back, which the device plugin may hand out now;
 //   - the pod or its PodGroup gets other annotations.
 //
 // That GPUs become free is the affair of the core's plugin that counts them. None of these is narrowed before it is asked about
@@ -32,6 +36,8 @@ func (g *GPU) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, err
 		on(fwk.Node, nodeChanges, g.isHelpedByNode),
 		on(fwk.AssignedPod, fwk.Update, g.isHelpedByPod),
 		on(fwk.AssignedPod, fwk.Delete, g.isHelpedByPod),
+		on(fwk.ResourceSlice, fwk.Add|fwk.Update, g.isHelpedBySlice),
+		on(fwk.ResourceClaim, fwk.Update|fwk.Delete, g.isHelpedByClaim),
 		on(fwk.TargetPod, fwk.Update, g.isHelpedByItself),
 		on(fwk.PodGroup, fwk.Add|fwk.Update, g.isHelpedByGroup),
 	}, nil
@@ -83,6 +89,40 @@ func (g *GPU) isHelpedByPod(_ klog.Logger, waiting *v1.Pod, before, after any) (
 		return hint(node.HelpedByShowing(old, changed, need))
 	}
 	return hint(node.HelpedByLeaving(need))
+}
+
+// isHelpedBySlice is called for a waiting pod and a ResourceSlice that came or changed.
+func (g *GPU) isHelpedBySlice(_ klog.Logger, waiting *v1.Pod, _, after any) (fwk.QueueingHint, error) {
+	slice, isSlice := after.(*resourceapi.ResourceSlice)
+	if !isSlice {
+		return hint(false)
+	}
+	return hint(g.isHelpedOn(claims.NodeOf(slice), waiting))
+}
+
+// isHelpedByClaim is called for a waiting pod and a ResourceClaim that changed or went.
+func (g *GPU) isHelpedByClaim(_ klog.Logger, waiting *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+	old, isClaim := before.(*resourceapi.ResourceClaim)
+	if !isClaim {
+		return hint(false)
+	}
+	var left claims.Devices
+	if changed, isThere := after.(*resourceapi.ResourceClaim); isThere && changed != nil {
+		left = claims.HeldBy(changed)
+	}
+	for node := range claims.HeldBy(old) {
+		if left[node] == nil && g.isHelpedOn(node, waiting) {
+			return hint(true)
+		}
+	}
+	return hint(false)
+}
+
+// isHelpedOn is true if a node that has other GPUs to give may take a waiting pod.
+func (g *GPU) isHelpedOn(name string, waiting *v1.Pod) bool {
+	node := g.fleet.readNamed(name)
+	need, isSound := g.needOf(waiting)
+	return node != nil && isSound && node.HelpedByClaim(need)
 }
 
 // isHelpedByItself is called for a waiting pod that changed.

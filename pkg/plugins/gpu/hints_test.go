@@ -118,6 +118,29 @@ func TestWhatWakesAPodWhenOthersChange(t *testing.T) {
 	}
 }
 
+func TestWhatWakesAPodWhenDRAChanges(t *testing.T) {
+	w := newWorld(t, nil)
+	w.fleet.setNode("n1", nodeWith(t, "n1", "h100"))
+	w.fleet.setNode("n2", nodeWith(t, "n2", ""))
+	update := fwk.ClusterEvent{Resource: fwk.ResourceClaim, ActionType: fwk.Update}
+	gone := fwk.ClusterEvent{Resource: fwk.ResourceClaim, ActionType: fwk.Delete}
+	holds, holdsNone := claimOn("n1", "gpu-0"), claimOn("n1")
+	assert.True(t, w.hintFor(t, update, podWith("p", 1), holds, holdsNone), "a claim gives a GPU back")
+	assert.True(t, w.hintFor(t, gone, podWith("p", 1), holds, nil), "or goes")
+	assert.False(t, w.hintFor(t, update, podWith("p", 1), holdsNone, holds), "it takes one")
+	assert.False(t, w.hintFor(t, update, podWith("p", 1), holds, holds.DeepCopy()), "it changes otherwise")
+	assert.False(t, w.hintFor(t, gone, podWith("p", 9), holds, nil), "the node never has so many")
+	assert.False(t, w.hintFor(t, gone, podWith("p", 0), holds, nil), "who has no GPUs has not waited for them")
+	assert.False(t, w.hintFor(t, gone, podWith("p", 1), claimOn("n2", "gpu-0"), nil), "without a report nothing was held against it")
+	assert.False(t, w.hintFor(t, gone, podWith("p", 1), claimOn("n9", "gpu-0"), nil), "the node is gone")
+
+	slice := driverOf("n1", uuids(t, "h100", 0)...)
+	came := fwk.ClusterEvent{Resource: fwk.ResourceSlice, ActionType: fwk.Add}
+	assert.True(t, w.hintFor(t, came, podWith("p", 1), nil, slice), "other GPUs are the plugin's now")
+	slice.Spec.Driver = "nic.example.com"
+	assert.False(t, w.hintFor(t, came, podWith("p", 1), nil, slice))
+}
+
 func TestWhatWakesAPodThatChangesItself(t *testing.T) {
 	w := newWorld(t, nil)
 	wrong, right := podWith("p", 1, gang.GPUMemoryKey, "lots"), podWith("p", 1, gang.GPUMemoryKey, "40Gi")

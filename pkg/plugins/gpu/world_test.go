@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -166,6 +167,31 @@ func inState(state gpu.State, positions ...int) func(r *gpu.Report) {
 			r.GPUs[at].State = state
 		}
 	}
+}
+
+// driverOf has a DRA driver offer these GPUs of a node, named gpu-0 and so on.
+func driverOf(node string, uuids ...string) *resourceapi.ResourceSlice {
+	s := &resourceapi.ResourceSlice{ObjectMeta: metav1.ObjectMeta{Name: node + "-gpus"}}
+	s.Spec = resourceapi.ResourceSliceSpec{Driver: "gpu.nvidia.com", NodeName: &node, Pool: resourceapi.ResourcePool{Name: node}}
+	kind := "gpu"
+	for i := range uuids {
+		s.Spec.Devices = append(s.Spec.Devices, resourceapi.Device{
+			Name:       fmt.Sprint("gpu-", i),
+			Attributes: map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{"type": {StringValue: &kind}, "uuid": {StringValue: &uuids[i]}},
+		})
+	}
+	return s
+}
+
+// claimOn is a claim that holds devices of a node.
+func claimOn(node string, devices ...string) *resourceapi.ResourceClaim {
+	c := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "c", UID: "c"}}
+	c.Status.Allocation = &resourceapi.AllocationResult{}
+	for _, device := range devices {
+		c.Status.Allocation.Devices.Results = append(c.Status.Allocation.Devices.Results,
+			resourceapi.DeviceRequestAllocationResult{Driver: "gpu.nvidia.com", Pool: node, Device: device})
+	}
+	return c
 }
 
 // infoOf is what the framework knows of a node.

@@ -21,6 +21,7 @@
 //	memory in use though nobody shows it    no GPU for a pod that wishes for memory, unless pods run that show nothing
 //	cut into MIG instances                  none: the instances have resource names of their own
 //	not in the report, but in capacity      free, but unknown to wishes
+//	a ResourceClaim holds it                closes the node if the device plugin could hand it out as well
 //
 // How a node counts:
 //
@@ -30,7 +31,13 @@
 //	pods that show no GPUs                  as many free GPUs are taken, but nobody knows which
 //	MIG is being reconfigured               no GPUs
 //	links to the switches are down          no GPUs for containers with more than one
-//	more GPUs in the report than capacity   the report is bad
+//	more GPUs in the report than capacity   the report is bad, unless a DRA driver offers the others: these count for nobody here
+//	no capacity, but a DRA driver           as if the driver were the device plugin, and claims were pods that show what they hold;
+//	                                        which GPUs a pod would get is not foretold
+//
+// What DRA says of a node comes from package claims. A plugin and a driver that have the same GPUs know nothing of each other, and
+// NVIDIA tells to run but one of them on a node; here no GPU is promised twice even so, as far as the claim came first. The other way
+// round nobody is asked: a claim for a GPU that a plugin's pod holds is the business of the core's plugin DynamicResources.
 //
 // Which GPUs a pod holds it shows in its status (allocatedResourcesStatus, on by default from Kubernetes 1.36 on), some moments
 // after it was placed. Until then, and with an older kubelet for ever, what is known is how many it holds. GPUs of pods that

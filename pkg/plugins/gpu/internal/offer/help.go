@@ -68,7 +68,7 @@ func (n *Node) mayTake(need Need) bool {
 		return false
 	}
 	// Devices that the report does not know, and those with memory in use, may be what pods hold.
-	return n.report.whole.len() < n.Capacity || n.report.couldServe(need)
+	return n.whole().len() < n.Capacity || n.report.couldServe(need)
 }
 
 func (r *report) couldServe(need Need) bool {
@@ -127,6 +127,9 @@ func (n *Node) HelpedByShowing(before, after *v1.Pod, need Need) bool {
 
 // HelpedByLeaving is true if a pod that leaves the node may thereby make room for another, apart from how many GPUs it held.
 func (n *Node) HelpedByLeaving(need Need) bool { return n.report != nil && need.Largest > 1 }
+
+// HelpedByClaim is true if a claim that no longer holds GPUs of the node may thereby make room for a pod.
+func (n *Node) HelpedByClaim(need Need) bool { return n.report != nil && n.mayTake(need) }
 
 // holding is which GPUs of a report a pod shows, and how many others.
 type holding struct {

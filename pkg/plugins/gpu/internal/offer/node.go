@@ -9,6 +9,7 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/claims"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/wish"
 )
 
@@ -28,7 +29,8 @@ const (
 
 // Node is what a node's object says of its GPUs. Build it with [Read].
 type Node struct {
-	// Capacity is how many the device plugin has, Allocatable how many of them it takes for healthy.
+	// Capacity is how many the device plugin has, Allocatable how many of them it takes for healthy. On a node without a plugin
+	// they are those of a DRA driver.
 	Capacity, Allocatable int
 	// Domain is the multi-node NVLink domain that they are in, "" for none.
 	Domain string
@@ -41,6 +43,12 @@ type Node struct {
 	report  *report // parsed, nil unless it can be true
 	labels  facts   // what labels say of every GPU
 	isRecut bool    // its MIG instances are being made anew
+
+	driver *claims.View // what DRA says of the node, nil for nothing
+	// isDriven is true if the DRA driver has the GPUs to itself. Of those in the report claims hold claimed, and nobody gets
+	// reserved by their count: the driver has them and the device plugin others, or they are not offered at all.
+	isDriven          bool
+	reserved, claimed set
 }
 
 // HasReport is true if the node has a report that counts.
@@ -53,13 +61,20 @@ type facts struct {
 	memoryMiB  int // 0 if unknown
 }
 
-// Read reads a node. before is what was read of it earlier, or nil: a report whose text is the same is not parsed again.
-func Read(object *v1.Node, before *Node) *Node {
+// Read reads a node, and what DRA says of it, if anything. before is what was read of it earlier, or nil: a report whose text is
+// the same is not parsed again.
+func Read(object *v1.Node, driver *claims.View, before *Node) *Node {
 	n := &Node{
 		Capacity:    count(object.Status.Capacity),
 		Allocatable: count(object.Status.Allocatable),
 		labels:      factsOf(object.Labels),
 		Domain:      object.Labels[cliqueLabel],
+		driver:      driver,
+	}
+	if n.Capacity == 0 && driver != nil && len(driver.Offered) > 0 {
+		n.isDriven = true
+		n.Capacity = len(driver.Offered)
+		n.Allocatable = n.Capacity - driver.Tainted
 	}
 	if state := object.Labels[migLabel]; state == "pending" || state == "rebooting" {
 		n.isRecut = true
@@ -87,7 +102,7 @@ func (n *Node) believe() {
 	case n.parsed == nil:
 		n.Problem = n.mistake
 	case n.Capacity == 0: // the device plugin has not come yet, or has gone: nothing is offered
-	case n.parsed.whole.len() > n.Capacity:
+	case !n.share():
 		n.Problem = fmt.Sprintf("annotation %s: it tells of %d GPUs, the node has a capacity of %d %s", gang.GPUReportKey, n.parsed.whole.len(), n.Capacity, GPU)
 	default:
 		n.report = n.parsed
@@ -96,6 +111,31 @@ func (n *Node) believe() {
 		}
 	}
 }
+
+// share tells the GPUs of the device plugin from those of the driver, and is false if there are more in the report than either has.
+func (n *Node) share() bool {
+	if n.driver != nil {
+		for at := range n.parsed.whole.positions {
+			switch uuid := n.parsed.gpus[at].uuid; {
+			case n.driver.Held[uuid]:
+				n.claimed |= 1 << at
+				fallthrough
+			case n.driver.Offered[uuid]:
+				n.reserved |= 1 << at
+			}
+		}
+	}
+	switch {
+	case n.isDriven:
+		n.reserved = n.parsed.whole &^ n.reserved // which nobody gives away
+	case n.parsed.whole.len() <= n.Capacity: // both give away the same ones, or there is no driver
+		n.reserved = 0
+	}
+	return (n.parsed.whole &^ n.reserved).len() <= n.Capacity
+}
+
+// whole is the GPUs of the report that pods get by their count.
+func (n *Node) whole() set { return n.report.whole &^ n.reserved }
 
 // longestProblem keeps what quotes a report short enough for an event.
 const longestProblem = 300

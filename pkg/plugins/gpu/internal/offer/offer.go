@@ -28,6 +28,7 @@ type Refusal struct {
 // The reasons.
 var (
 	recut      = Refusal{Reason: "node(s) had GPUs whose MIG instances are being reconfigured"}
+	claimed    = Refusal{Reason: "node(s) had a GPU that a ResourceClaim holds and the device plugin could hand out again", IsCurable: true}
 	unhealthy  = Refusal{Reason: "node(s) had an unhealthy GPU that a new pod could get"}
 	down       = Refusal{Reason: "node(s) had GPUs whose links to each other are down"}
 	unknown    = Refusal{Reason: "node(s) had GPUs of which it is not known whether they are as wished"}
@@ -51,6 +52,8 @@ func (o *Offer) Refusal(need Need, f *Forecaster) Refusal {
 	switch {
 	case p.isClosed:
 		return unhealthy
+	case p.isClaimed:
+		return claimed
 	case o.report.isDown && need.Largest > 1:
 		return down
 	}
@@ -99,8 +102,8 @@ func (f *facts) idleMiB() int { return gpu.RoundFreeMiB(f.memoryMiB, f.memoryMiB
 // pool is the GPUs that the device plugin may hand out to one more pod.
 type pool struct {
 	free set
-	// isClosed is true if one of them must not get pods.
-	isClosed bool
+	// isClosed is true if one of them must not get pods, isClaimed if a claim holds one.
+	isClosed, isClaimed bool
 	// unlisted counts devices that it may hand out besides, of which the report does not tell.
 	unlisted int
 	// isListed is true if it may hand out each of free and nothing else, but for what pods that show nothing hold of them;
@@ -110,9 +113,9 @@ type pool struct {
 
 func (o *Offer) pool() pool {
 	r := o.report
-	p := pool{free: r.whole &^ o.held}
+	p := pool{free: o.whole() &^ o.held}
 	// What the plugin counts and the report does not is missing from it, as far as the report says so.
-	extra := o.Capacity - r.whole.len()
+	extra := o.Capacity - o.whole().len()
 	missing := min(r.missing, extra)
 	p.unlisted = max(0, extra-missing-o.foreign)
 	// By so many free devices allocatable is below capacity: of those that pods hold they say themselves.
@@ -121,6 +124,8 @@ func (o *Offer) pool() pool {
 	p.isClosed = bad > withdrawn
 	p.free &^= r.bad
 	withdrawn = max(0, withdrawn-bad)
+	p.isClaimed = p.free&o.claimed != 0
+	p.free &^= o.claimed
 	p.isListed = p.unlisted == 0 && withdrawn == 0
 	p.isExact = p.isListed && o.hidden() == 0
 	return p
@@ -189,7 +194,7 @@ func (o *Offer) outlook(need Need, p pool, f *Forecaster) outlook {
 	if l == nil || p.unlisted > 0 || p.free.len() < need.Largest {
 		return outlook{}
 	}
-	if others, isClear := o.rivals(need); isClear && p.isListed && need.Sets == 1 {
+	if others, isClear := o.rivals(need); isClear && p.isListed && need.Sets == 1 && !o.isDriven {
 		if forecast, ok := f.forecast(o.report, p.free, need.Largest, others); ok {
 			return outlook{kind: forecast.Least.Kind, isKnown: true, mayFail: forecast.MayFail}
 		}

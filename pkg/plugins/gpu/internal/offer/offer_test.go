@@ -242,7 +242,7 @@ func TestAReportIsParsedOnce(t *testing.T) {
 	again := &v1.Node{}
 	setGPUs(again, 8, 7)
 	again.Annotations = map[string]string{"phalanx.dev/gpu-report": string(text)}
-	n := Read(again, o.Node)
+	n := Read(again, nil, o.Node)
 	assert.Same(t, o.report, n.report)
 	assert.Equal(t, 7, n.Allocatable)
 }

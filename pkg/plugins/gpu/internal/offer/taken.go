@@ -34,6 +34,9 @@ func (t *Taken) rivals(need Need) (others int, isClear bool) {
 
 // TakenBy returns what pods hold of a node's GPUs.
 func (n *Node) TakenBy(pods []fwk.PodInfo) Taken {
+	if n.isDriven {
+		return n.takenByClaims(pods)
+	}
 	var t Taken
 	for _, info := range pods {
 		asked := int(info.CalculateResource().Resource.GetScalarResources()[GPU])
@@ -66,6 +69,20 @@ func (n *Node) TakenBy(pods []fwk.PodInfo) Taken {
 			t.promise(pod, shown)
 		}
 	}
+	return t
+}
+
+// takenByClaims is what is taken of GPUs that the driver has to itself: what claims hold, and what pods asked for by count whose
+// claims are not seen yet.
+func (n *Node) takenByClaims(pods []fwk.PodInfo) Taken {
+	t := Taken{held: n.claimed}
+	for _, info := range pods {
+		t.Count += int(info.CalculateResource().Resource.GetScalarResources()[GPU])
+	}
+	known := len(n.driver.Held) + n.driver.Unknown
+	t.foreign = known - n.claimed.len()
+	t.hiddenNew = max(0, t.Count-known)
+	t.Count = max(t.Count, known)
 	return t
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu"
 	"github.com/phalanx-scheduler/phalanx/pkg/gpu/links"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/claims"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/wish"
 )
 
@@ -36,6 +37,7 @@ type scene struct {
 	text    string // the annotation, instead of a report
 	node    func(n *v1.Node)
 	pods    []pod
+	driver  func(r *gpu.Report) *claims.View
 	isStale bool
 }
 
@@ -74,7 +76,11 @@ func (s scene) offer(t testing.TB) Offer {
 		require.NoError(t, err)
 		pods = append(pods, info)
 	}
-	n := Read(object, nil)
+	var driver *claims.View
+	if s.driver != nil {
+		driver = s.driver(r)
+	}
+	n := Read(object, driver, nil)
 	return Offer{Node: n, Taken: n.TakenBy(pods), IsStale: s.isStale}
 }
 
