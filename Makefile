@@ -105,7 +105,7 @@ test: build controlplane ## Run all tests
 	cd hack/release && go test ./...
 
 .PHONY: chaos
-chaos: build controlplane ## Play faults for an hour or so: SEED=n begins with that round, ROUNDS=n plays so many
+chaos: build controlplane ## Play faults for an hour and a half: SEED=n begins with that round, ROUNDS=n plays so many
 	@seed=$${SEED:-$$RANDOM}; echo "SEED=$$seed ROUNDS=$${ROUNDS:-30} make chaos"; \
 		SEED=$$seed ROUNDS=$${ROUNDS:-30} go test ./test/chaos -v -count 1 -timeout 5h -long
 

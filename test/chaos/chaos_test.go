@@ -82,7 +82,11 @@ func playRound(t *testing.T, seed uint64, done map[proxy.Fault]int) {
 			done[f] += n
 		}
 		if t.Failed() {
-			t.Logf("to play it again: SEED=%d make chaos", seed)
+			how := "go test ./test/chaos -run TestChaos -count 1 -v"
+			if *isLong {
+				how += " -long -timeout 1h"
+			}
+			t.Logf("to play it again: SEED=%d ROUNDS=1 %s", seed, how)
 		}
 	})
 }
