@@ -64,6 +64,15 @@ func requireAll(t *testing.T, done map[proxy.Fault]int) {
 // playRound plays faults one after the other while jobs come and go.
 func playRound(t *testing.T, seed uint64, done map[proxy.Fault]int) {
 	t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+		t.Cleanup(func() {
+			if t.Failed() {
+				how := "go test ./test/chaos -run TestChaos -count 1 -v"
+				if *isLong {
+					how += " -long -timeout 1h"
+				}
+				t.Logf("to play it again: SEED=%d ROUNDS=1 %s", seed, how)
+			}
+		})
 		s := newStage(t, fmt.Sprint("chaos-", seed), seed, 2)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -80,13 +89,6 @@ func playRound(t *testing.T, seed uint64, done map[proxy.Fault]int) {
 		s.settle()
 		for f, n := range s.counts() {
 			done[f] += n
-		}
-		if t.Failed() {
-			how := "go test ./test/chaos -run TestChaos -count 1 -v"
-			if *isLong {
-				how += " -long -timeout 1h"
-			}
-			t.Logf("to play it again: SEED=%d ROUNDS=1 %s", seed, how)
 		}
 	})
 }

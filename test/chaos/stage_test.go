@@ -93,9 +93,12 @@ func (s *stage) hauntLease(how uint64) {
 	require.NoError(s.t, err)
 }
 
-// clear takes away all that the stage has made.
+// clear takes away all that the stage has made, but what a person needs to find out why it failed.
 func (s *stage) clear() {
 	s.record.Stop()
+	if s.t.Failed() {
+		s.keep()
+	}
 	ctx := context.Background()
 	err := errors.Join(
 		s.Client.CoreV1().Pods(s.ns).DeleteCollection(ctx, atOnce, metav1.ListOptions{}),
@@ -262,11 +265,7 @@ func (s *stage) settle() {
 		s.t.Errorf("%s has not run %s after the last fault", g, time.Since(calm).Round(time.Second))
 	}
 	s.judge()
-	if s.t.Failed() {
-		s.keep()
-	} else {
-		s.t.Logf("%d jobs ran, the last %s after the faults", len(s.jobs), time.Since(calm).Round(100*time.Millisecond))
-	}
+	s.t.Logf("%d jobs came, the last ended %s after the faults", len(s.jobs), time.Since(calm).Round(100*time.Millisecond))
 }
 
 // judge passes judgement on all that happened since the stage was set.
