@@ -254,8 +254,11 @@ func (s *stage) settle() {
 	calm := time.Now()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	for len(s.unfinished()) > 0 && ctx.Err() == nil {
+	for ctx.Err() == nil {
 		changed := s.record.Changed()
+		if len(s.unfinished()) == 0 {
+			break
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
