@@ -46,6 +46,9 @@ func run(m *testing.M) (int, error) {
 	if _, err := controlplane.EnsureBinaries(ctx, os.Stderr); err != nil {
 		return 1, err
 	}
+	if _, err := cluster.BuildScheduler(ctx); err != nil {
+		return 1, err
+	}
 	folder, err := os.MkdirTemp("", "phalanx-chaos-")
 	if err != nil {
 		return 1, err
