@@ -104,6 +104,11 @@ test: build controlplane ## Run all tests
 	cd test/foreign && go test ./...
 	cd hack/release && go test ./...
 
+.PHONY: chaos
+chaos: build controlplane ## Play faults for an hour and a half: SEED=n begins with that round, ROUNDS=n plays so many
+	@seed=$${SEED:-$$RANDOM}; echo "SEED=$$seed ROUNDS=$${ROUNDS:-30} make chaos"; \
+		SEED=$$seed ROUNDS=$${ROUNDS:-30} go test ./test/chaos -v -count 1 -timeout 5h -long
+
 .PHONY: race
 race: ## Run the tests of pkg with the race detector, which needs a C compiler
 	CGO_ENABLED=1 go test -race ./pkg/...

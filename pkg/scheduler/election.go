@@ -16,8 +16,8 @@ import (
 	appconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 )
 
-// electAndRecord fills in the event broadcaster and the leader election.
-func electAndRecord(ctx context.Context, c *appconfig.Config) error {
+// electAndRecord fills in the event broadcaster and the leader election, which tells the fence who leads.
+func electAndRecord(ctx context.Context, c *appconfig.Config, f *fence) error {
 	client, err := kubernetes.NewForConfig(c.KubeConfig)
 	if err != nil {
 		return err
@@ -28,7 +28,11 @@ func electAndRecord(ctx context.Context, c *appconfig.Config) error {
 	}
 	c.LeaderElection, err = leaderElection(c.ComponentConfig.LeaderElection, c.KubeConfig,
 		c.EventBroadcaster.DeprecatedNewLegacyRecorder(c.ComponentConfig.Profiles[0].SchedulerName))
-	return err
+	if err != nil {
+		return err
+	}
+	c.LeaderElection.Lock = fencedLock{c.LeaderElection.Lock, f}
+	return nil
 }
 
 func leaderElection(cfg componentconfig.LeaderElectionConfiguration, kubeConfig *rest.Config, recorder record.EventRecorder) (*leaderelection.LeaderElectionConfig, error) {

@@ -61,7 +61,12 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := kubernetes.NewForConfig(rest.AddUserAgent(c.KubeConfig, "scheduler"))
+	kubeConfig := rest.AddUserAgent(c.KubeConfig, "scheduler")
+	f := newFence(c.ComponentConfig.LeaderElection.LeaseDuration.Duration, clock.RealClock{})
+	if c.ComponentConfig.LeaderElection.LeaderElect {
+		kubeConfig = f.guard(kubeConfig)
+	}
+	client, err := kubernetes.NewForConfig(kubeConfig)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +74,7 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 		return nil, nil, err
 	}
 
-	edge, err := newEdge(c.KubeConfig, &c.ComponentConfig)
+	edge, err := newEdge(kubeConfig, &c.ComponentConfig)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,7 +85,7 @@ func setup(ctx context.Context, opts *options.Options) (*appconfig.CompletedConf
 		return nil, nil, err
 	}
 	c.DynInformerFactory = dynamicinformer.NewDynamicSharedInformerFactory(dynamicClient, 0)
-	if err := electAndRecord(ctx, c); err != nil {
+	if err := electAndRecord(ctx, c, f); err != nil {
 		return nil, nil, err
 	}
 

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -186,8 +187,19 @@ func (c *Cluster) mapping(ctx context.Context, object *unstructured.Unstructured
 	return mapping, err
 }
 
-// BuildScheduler builds the scheduler as `make build` does and returns its path. What is built already is not built again.
+var built struct {
+	sync.Mutex
+	program string
+}
+
+// BuildScheduler builds the scheduler as `make build` does and returns its path. It is looked at once per process: a scheduler that
+// crashes is to start again at once.
 func BuildScheduler(ctx context.Context) (string, error) {
+	built.Lock()
+	defer built.Unlock()
+	if built.program != "" {
+		return built.program, nil
+	}
 	root, err := Root()
 	if err != nil {
 		return "", err
@@ -197,7 +209,8 @@ func BuildScheduler(ctx context.Context) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make build: %w\n%s", err, out)
 	}
-	return filepath.Join(root, "bin", "phalanx-scheduler"), nil
+	built.program = filepath.Join(root, "bin", "phalanx-scheduler")
+	return built.program, nil
 }
 
 // SchedulerOptions say how to run the scheduler.
@@ -208,6 +221,8 @@ type SchedulerOptions struct {
 	// manifests/drop-in. It is served with leader election off, unless Elect is set: a successor need not wait for a lease.
 	Config string
 	Elect  bool
+	// Kubeconfig is what it connects with; empty means the ServiceAccount of the manifests, with a token that is made now.
+	Kubeconfig []byte
 	// Args are more flags.
 	Args []string
 	// V is the verbosity of its log.
@@ -246,11 +261,12 @@ func (c *Cluster) StartScheduler(ctx context.Context, options SchedulerOptions) 
 }
 
 func (c *Cluster) schedulerArgs(ctx context.Context, options SchedulerOptions) (args []string, address string, err error) {
-	kubeconfig, err := c.KubeconfigForServiceAccount(ctx, Namespace, ServiceAccount)
-	if err != nil {
-		return nil, "", err
+	if options.Kubeconfig == nil {
+		if options.Kubeconfig, err = c.KubeconfigForServiceAccount(ctx, Namespace, ServiceAccount); err != nil {
+			return nil, "", err
+		}
 	}
-	kubeconfigPath, err := c.WriteKubeconfig(options.Name, kubeconfig)
+	kubeconfigPath, err := c.WriteKubeconfig(options.Name, options.Kubeconfig)
 	if err != nil {
 		return nil, "", err
 	}

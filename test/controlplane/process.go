@@ -63,10 +63,10 @@ func (l *leash) cut() error {
 }
 
 // script writes an executable that runs the program under a guard and passes its arguments on: envtest starts programs by
-// their path alone.
+// their path alone, and keeps to itself what it started. The guard's process id is in <path>.pid.
 func (l *leash) script(path, program string) error {
 	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-	text := fmt.Sprintf("#!/bin/sh\nexec %s %s %s \"$@\"\n", quote(l.guard), quote(l.fifo), quote(program))
+	text := fmt.Sprintf("#!/bin/sh\necho $$ > %s\nexec %s %s %s \"$@\"\n", quote(path+".pid"), quote(l.guard), quote(l.fifo), quote(program))
 	return os.WriteFile(path, []byte(text), 0o755)
 }
 
@@ -151,6 +151,12 @@ func (p *Process) Kill() error {
 	<-p.done
 	return nil
 }
+
+// Freeze stops the process in the middle of what it does, with SIGSTOP: time goes on without it. Thaw lets it go on.
+func (p *Process) Freeze() error { return p.signal(syscall.SIGTSTP) }
+
+// Thaw lets a frozen process go on.
+func (p *Process) Thaw() error { return p.signal(syscall.SIGCONT) }
 
 func (p *Process) signal(s os.Signal) error {
 	if err := p.guard.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // overlays are what may be applied by itself.
 var overlays = []string{"base", "default", "drop-in", "single-replica", "reporter", "reporter-cdi", "reporter-hostpath", "monitoring"}

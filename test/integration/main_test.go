@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
@@ -33,8 +35,14 @@ func TestMain(m *testing.M) {
 	if !isGiven {
 		_ = flag.Set("test.parallel", defaultParallel)
 	}
-	os.Exit(run(m))
+	goleak.VerifyTestMain(suite(func() int { return run(m) }))
 }
+
+// suite is all that is to leave no goroutine.
+type suite func() int
+
+// Run implements goleak.TestingM.
+func (s suite) Run() int { return s() }
 
 func run(m *testing.M) int {
 	ctx := context.Background()

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
@@ -56,13 +57,21 @@ func TestMain(m *testing.M) {
 	if lacking = whatLacks(); lacking != "" {
 		os.Exit(m.Run())
 	}
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	goleak.VerifyTestMain(suite(func() int {
+		code, err := run(m)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		return code
+	}))
 }
+
+// suite is all that is to leave no goroutine.
+type suite func() int
+
+// Run implements goleak.TestingM.
+func (s suite) Run() int { return s() }
 
 // whatLacks is why no kubelet can run here, "" if one can.
 func whatLacks() string {

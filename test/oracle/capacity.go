@@ -33,6 +33,7 @@ func requestOf(pod *corev1.Pod) amounts {
 // node is what the judge keeps of a node. One that the caller has not told of has no capacity and is not judged.
 type node struct {
 	name     string
+	labels   map[string]string
 	capacity amounts
 	used     amounts
 	open     []Overfull // resources that exceed now
@@ -46,7 +47,7 @@ func (j *Judge) SetNode(at time.Time, object *corev1.Node) {
 	defer j.mu.Unlock()
 	n := j.node(object.Name)
 	isNew := n.capacity == nil
-	n.capacity = amountsOf(object.Status.Allocatable)
+	n.labels, n.capacity = object.Labels, amountsOf(object.Status.Allocatable)
 	if isNew {
 		n.weigh(at, n.used)
 	}

@@ -16,10 +16,12 @@ type record struct {
 	minimum int
 	isTold  bool // the minimum is known
 
-	isWhole bool      // has been whole since none was placed
-	since   time.Time // when the first of the placed members was placed
-	most    int       // the most members that were placed at once since then, while it was not whole
-	longest time.Duration
+	required string         // the node label whose domains are those that the gang requires one of, "" for none
+	domains  map[string]int // how many members take room in each
+	isWhole  bool           // has been whole since none was placed
+	since    time.Time      // when the first of the placed members was placed
+	most     int            // the most members that were placed at once since then, while it was not whole
+	longest  time.Duration
 }
 
 // SetMinimum tells how many members of the gang must run together, from now on. Members that were placed before anybody told
@@ -35,10 +37,22 @@ func (j *Judge) SetMinimum(at time.Time, gang Gang, minimum int) {
 	j.settle(at, r)
 }
 
+// RemoveMinimum tells that nobody says any more how many members must run together: the gang's PodGroup is gone, and whoever
+// deleted it is to blame for what stays half started. From when there is one again the gang is judged anew.
+func (j *Judge) RemoveMinimum(at time.Time, gang Gang) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := j.record(gang)
+	if r.isTold {
+		j.endHalfStart(at, r)
+	}
+	r.isTold = false
+}
+
 func (j *Judge) record(gang Gang) *record {
 	r, ok := j.gangs[gang]
 	if !ok {
-		r = &record{gang: gang}
+		r = &record{gang: gang, domains: map[string]int{}}
 		j.gangs[gang] = r
 	}
 	return r

@@ -12,8 +12,12 @@
 //     it was right. Half starts up to a grace are what binding one pod after the other takes.
 //   - Overfull. What the pods on a node ask for, those that are over left out, exceeds what the node can give, in any
 //     resource or in the number of pods. There is no grace: one watch tells of all pods in the order in which they changed.
+//   - Scattered. Members of a gang take room in more than one domain of the level that it requires.
 //   - Misreported. A pod that is bound says in its condition PodScheduled that it is not. The API server sets the one
 //     with the other, so somebody has denied it since.
+//   - Usurped. A pod was bound by somebody other than the leader of that moment.
+//
+// Whether what waits has to wait the judge does not know: it lists who does ([Judge.Waiting]).
 //
 // Invariants: events come in the order of one watch, with the caller's times; what is not told is not judged, but said to be so
 // ([Unjudged]). Cost: constant per event.
@@ -38,22 +42,25 @@ const DefaultGrace = 5 * time.Second
 type Judge struct {
 	grace time.Duration
 
-	mu    sync.Mutex
-	pods  map[types.NamespacedName]pod
-	gangs map[Gang]*record
-	nodes map[string]*node
-	found []Violation
+	mu     sync.Mutex
+	pods   map[types.NamespacedName]pod
+	gangs  map[Gang]*record
+	nodes  map[string]*node
+	leader string // "" if nobody is known to lead
+	found  []Violation
 }
 
 // pod is what the judge keeps of a pod.
 type pod struct {
-	uid      types.UID
-	gang     Gang
-	isMember bool
-	isPlaced bool
-	isDenied bool   // it is bound, but its condition says that it is not
-	node     string // where it takes room, "" for nowhere
-	request  amounts
+	uid       types.UID
+	gang      Gang
+	isMember  bool
+	isPlaced  bool
+	isWaiting bool   // it has no node, and may get one
+	isDenied  bool   // it is bound, but its condition says that it is not
+	node      string // where it takes room, "" for nowhere
+	domain    string // that its gang requires, when it came to the node
+	request   amounts
 }
 
 // New returns a judge that lets a gang be half started for the grace.
@@ -83,6 +90,10 @@ func (j *Judge) Observe(at time.Time, kind watch.EventType, object *corev1.Pod) 
 	if now.isDenied && !old.isDenied {
 		j.found = append(j.found, Misreported{Pod: name, At: at, Message: scheduled(object).Message})
 	}
+	now.domain = old.domain
+	if now.node != old.node {
+		now.domain = j.domainOf(now)
+	}
 	j.pods[name] = now
 	j.change(at, old, now)
 }
@@ -91,6 +102,7 @@ func podOf(object *corev1.Pod) pod {
 	p := pod{uid: object.UID}
 	p.gang, p.isMember = GangOf(object)
 	isBound := object.Spec.NodeName != ""
+	p.isWaiting = !isBound && object.Status.Phase != corev1.PodSucceeded && object.Status.Phase != corev1.PodFailed
 	p.isDenied = isBound && scheduled(object).Status == corev1.ConditionFalse
 	switch object.Status.Phase {
 	case corev1.PodSucceeded:
@@ -109,6 +121,7 @@ func (j *Judge) change(at time.Time, before, now pod) {
 	if before.node != now.node {
 		j.leave(before)
 		j.enter(at, now)
+		j.gather(at, before, now)
 	}
 	if before.isMember && (!now.isMember || before.gang != now.gang) {
 		if before.isPlaced {
@@ -139,6 +152,20 @@ func Handler(clock func() time.Time, observe func(at time.Time, kind watch.Event
 			}
 		},
 	}
+}
+
+// Waiting returns the pods that have no node, in order.
+func (j *Judge) Waiting() []types.NamespacedName {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var out []types.NamespacedName
+	for name, p := range j.pods {
+		if p.isWaiting {
+			out = append(out, name)
+		}
+	}
+	slices.SortFunc(out, func(a, b types.NamespacedName) int { return cmp.Compare(a.String(), b.String()) })
+	return out
 }
 
 // Violations returns all that was wrong until now, in the order in which it began.

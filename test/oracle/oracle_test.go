@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -346,4 +347,171 @@ func TestAHandlerTellsTheJudgeWhatAnInformerSees(t *testing.T) {
 	now = at(4)
 	handler.OnDelete(cache.DeletedFinalStateUnknown{Key: "default/train-0", Obj: bound})
 	require.Equal(t, 3*time.Second, h.LongestHalfStart(at(60)))
+}
+
+// inRack makes a node in a rack, "" for none.
+func inRack(name, rack string) *corev1.Node {
+	node := newNode("8")
+	node.Name = name
+	if rack != "" {
+		node.Labels = map[string]string{"rack": rack}
+	}
+	return node
+}
+
+func TestRequiredDomains(t *testing.T) {
+	const scattered = "volcano default/train requires one rack and took room in r1 and r2"
+	running := func(i int, node string) *corev1.Pod { return member(i, node, corev1.PodRunning) }
+	for name, test := range map[string]struct {
+		play func(h history)
+		want []string
+	}{
+		"two nodes of one rack are fine":   {play: func(h history) { h.add(1, running(0, "a")); h.add(2, running(1, "b")) }},
+		"nodes of two racks are caught":    {play: func(h history) { h.add(1, running(0, "a")); h.add(2, running(1, "c")) }, want: []string{scattered}},
+		"a node without a rack is its own": {play: func(h history) { h.add(1, running(0, "d")); h.add(2, running(1, "d")) }},
+		"a node without a rack is no part of another": {
+			play: func(h history) { h.add(1, running(0, "d")); h.add(2, running(1, "a")) },
+			want: []string{"volcano default/train requires one rack and took room in node d and r1"},
+		},
+		"who comes after all others went is free to go elsewhere": {
+			play: func(h history) {
+				h.add(1, running(0, "a"))
+				h.change(2, member(0, "a", corev1.PodSucceeded))
+				h.add(3, running(1, "c"))
+			},
+		},
+		"who comes while one stays is not": {
+			play: func(h history) {
+				h.add(1, running(0, "a"))
+				h.add(1, running(1, "b"))
+				h.remove(2, running(0, "a"))
+				h.add(3, running(0, "c"))
+			},
+			want: []string{scattered},
+		},
+		"a wish that is withdrawn is none": {
+			play: func(h history) {
+				h.add(1, running(0, "a"))
+				h.SetRequired(train, "")
+				h.add(2, running(1, "c"))
+			},
+		},
+		"other gangs may stand elsewhere": {
+			play: func(h history) {
+				h.add(1, running(0, "a"))
+				other := running(1, "c")
+				other.Annotations = nil
+				h.add(2, other)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHistory(1)
+			h.SetRequired(train, "rack")
+			for name, rack := range map[string]string{"a": "r1", "b": "r1", "c": "r2", "d": ""} {
+				h.SetNode(begin, inRack(name, rack))
+			}
+			test.play(h)
+			require.Equal(t, append([]string{}, test.want...), h.says(100))
+		})
+	}
+}
+
+func TestWhoBinds(t *testing.T) {
+	h := newHistory(1)
+	pod := types.NamespacedName{Namespace: "default", Name: "train-0"}
+	h.ObserveBind(at(1), "b", pod)
+	require.Empty(t, h.says(1), "nobody was said to lead")
+	h.SetLeader("a")
+	h.ObserveBind(at(2), "a", pod)
+	require.Empty(t, h.says(2))
+	h.SetLeader("b")
+	h.ObserveBind(at(3), "a", pod)
+	require.Equal(t, []string{"pod default/train-0 was bound by a while b led"}, h.says(3))
+}
+
+func TestWhoWaits(t *testing.T) {
+	h := newHistory(1)
+	require.Empty(t, h.Waiting())
+	h.add(1, member(1, "", corev1.PodPending))
+	h.add(1, member(0, "", corev1.PodPending))
+	h.add(1, member(2, "", corev1.PodFailed))
+	h.add(1, member(3, "a", corev1.PodPending))
+	require.Equal(t, "[default/train-0 default/train-1]", fmt.Sprint(h.Waiting()))
+	h.bind(2, 0)
+	h.remove(2, member(1, "", corev1.PodPending))
+	require.Empty(t, h.Waiting())
+}
+
+// group is a PodGroup called train, as the API server has it.
+func group(spec map[string]any) *unstructured.Unstructured {
+	g := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	g.SetNamespace("default")
+	g.SetName("train")
+	return g
+}
+
+func TestPodGroupsSayWhatTheirGangsNeed(t *testing.T) {
+	minMember := func(n int64) map[string]any { return map[string]any{"minMember": n} }
+	const half = "volcano default/train was half started for 1m30s: at most 1 of 3 members were placed"
+	for name, test := range map[string]struct {
+		play func(h history)
+		want []string
+	}{
+		"minMember": {play: func(h history) {
+			h.ObserveGroup(at(1), watch.Added, oracle.Volcano, group(minMember(3)))
+			h.bind(10, 0)
+		}, want: []string{half}},
+		"a change": {
+			play: func(h history) {
+				h.ObserveGroup(at(1), watch.Added, oracle.Volcano, group(minMember(3)))
+				h.ObserveGroup(at(2), watch.Modified, oracle.Volcano, group(minMember(1)))
+				h.bind(10, 0)
+			},
+		},
+		"nothing, which is one": {play: func(h history) { h.ObserveGroup(at(1), watch.Added, oracle.Volcano, group(nil)); h.bind(10, 0) }},
+		"the group of another dialect": {
+			play: func(h history) {
+				h.ObserveGroup(at(1), watch.Added, oracle.Coscheduling, group(minMember(1)))
+				h.bind(10, 0)
+			},
+			want: []string{"volcano default/train cannot be judged: 1 of its members were placed, but nobody told its minimum"},
+		},
+		"a group that is gone when its gang has half started is not the scheduler's fault": {
+			play: func(h history) {
+				h.ObserveGroup(at(1), watch.Added, oracle.Volcano, group(minMember(3)))
+				h.bind(10, 0)
+				h.ObserveGroup(at(12), watch.Deleted, oracle.Volcano, group(minMember(3)))
+			},
+		},
+		"one that comes back is": {
+			play: func(h history) {
+				h.ObserveGroup(at(1), watch.Added, oracle.Volcano, group(minMember(3)))
+				h.bind(2, 0)
+				h.ObserveGroup(at(3), watch.Deleted, oracle.Volcano, group(minMember(3)))
+				h.ObserveGroup(at(10), watch.Added, oracle.Volcano, group(minMember(3)))
+			},
+			want: []string{half},
+		},
+		"a gang that had started stays so without its group": {
+			play: func(h history) {
+				h.ObserveGroup(at(1), watch.Added, oracle.Volcano, group(minMember(1)))
+				h.bind(2, 0)
+				h.ObserveGroup(at(3), watch.Deleted, oracle.Volcano, group(minMember(1)))
+				h.ObserveGroup(at(10), watch.Added, oracle.Volcano, group(minMember(3)))
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := history{oracle.New(oracle.DefaultGrace)}
+			test.play(h)
+			require.Equal(t, append([]string{}, test.want...), h.says(100))
+		})
+	}
+	h := history{oracle.New(oracle.DefaultGrace)}
+	h.ObserveGroup(at(1), watch.Added, oracle.Native, group(map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": int64(2)}}}))
+	name, pod := "train", member(0, "node", corev1.PodRunning)
+	pod.Annotations, pod.Spec.SchedulingGroup = nil, &corev1.PodSchedulingGroup{PodGroupName: &name}
+	h.add(2, pod)
+	require.Equal(t, []string{"native default/train was half started for 1m38s: at most 1 of 2 members were placed"}, h.says(100))
 }

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +20,9 @@ type Violation interface {
 var (
 	_ Violation = HalfStarted{}
 	_ Violation = Overfull{}
+	_ Violation = Scattered{}
 	_ Violation = Misreported{}
+	_ Violation = Usurped{}
 	_ Violation = Unjudged{}
 )
 
@@ -54,6 +57,37 @@ func (v Overfull) Began() time.Time { return v.At }
 // String implements [Violation].
 func (v Overfull) String() string {
 	return fmt.Sprintf("node %s held pods that ask for %d %s, it has %d", v.Node, v.Used, v.Resource, v.Capacity)
+}
+
+// Scattered is a gang whose members took room in several domains of the level that it requires one of.
+type Scattered struct {
+	Gang    Gang
+	Level   string // a node label
+	At      time.Time
+	Domains []string
+}
+
+// Began implements [Violation].
+func (v Scattered) Began() time.Time { return v.At }
+
+// String implements [Violation].
+func (v Scattered) String() string {
+	return fmt.Sprintf("%s requires one %s and took room in %s", v.Gang, v.Level, strings.Join(v.Domains, " and "))
+}
+
+// Usurped is a pod that was bound by somebody other than the leader.
+type Usurped struct {
+	Pod        types.NamespacedName
+	At         time.Time
+	By, Leader string
+}
+
+// Began implements [Violation].
+func (v Usurped) Began() time.Time { return v.At }
+
+// String implements [Violation].
+func (v Usurped) String() string {
+	return fmt.Sprintf("pod %s was bound by %s while %s led", v.Pod, v.By, v.Leader)
 }
 
 // Misreported is a pod that is bound and whose condition PodScheduled says that it is not.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	authentication "k8s.io/api/authentication/v1"
 	v1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
@@ -35,7 +36,13 @@ const (
 // shared is the cluster of all tests. Each makes nodes of its own.
 var shared *cluster.Cluster
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(suite(func() int { return run(m) })) }
+
+// suite is all that is to leave no goroutine.
+type suite func() int
+
+// Run implements goleak.TestingM.
+func (s suite) Run() int { return s() }
 
 func run(m *testing.M) int {
 	ctx := context.Background()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	authentication "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -28,6 +29,16 @@ const patience = 60 * time.Second
 var started []*cluster.Cluster
 
 func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(suite(func() int { return run(m) }))
+}
+
+// suite is all that is to leave no goroutine.
+type suite func() int
+
+// Run implements goleak.TestingM.
+func (s suite) Run() int { return s() }
+
+func run(m *testing.M) int {
 	code := m.Run()
 	for _, c := range started {
 		if err := c.Stop(); err != nil {
@@ -35,7 +46,7 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // startCluster starts one that all tests may use.

@@ -1,8 +1,6 @@
 package security
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+
+	"github.com/phalanx-scheduler/phalanx/test/audit"
 )
 
 // The users that the ServiceAccounts of the manifests are.
@@ -49,14 +49,9 @@ rules:
 // requestsOf reads an audit log: a request is there once it was answered, a watch once it began.
 func requestsOf(t *testing.T, path string) (all []request) {
 	t.Helper()
-	file, err := os.Open(path)
+	events, err := audit.Read(path)
 	require.NoError(t, err)
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<22)
-	for lines.Scan() {
-		var e auditv1.Event
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &e))
+	for _, e := range events {
 		r := request{user: e.User.Username, verb: e.Verb, hasBodies: e.RequestObject != nil || e.ResponseObject != nil, event: e}
 		if e.ResponseStatus != nil {
 			r.code = e.ResponseStatus.Code
@@ -69,6 +64,5 @@ func requestsOf(t *testing.T, path string) (all []request) {
 		}
 		all = append(all, r)
 	}
-	require.NoError(t, lines.Err())
 	return all
 }

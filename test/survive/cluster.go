@@ -125,9 +125,9 @@ func (d dice) node(name string, at rack) *v1.Node {
 func (d dice) resident(namespace string, node *v1.Node, i int) *v1.Pod {
 	requests := v1.ResourceList{v1.ResourceCPU: *resource.NewQuantity(int64(d.between(1, 3)), resource.DecimalSI)}
 	if have := node.Status.Allocatable[controlplane.ResourceGPU]; have.Value() >= 2 && d.is(40) {
-		maps.Copy(requests, gpus(1))
+		maps.Copy(requests, GPUs(1))
 	}
-	pod := newPod(namespace, fmt.Sprintf("%s-resident%d", node.Name, i), requests, map[string]string{appLabel: oneOf(d, apps...)})
+	pod := NewPod(namespace, fmt.Sprintf("%s-resident%d", node.Name, i), requests, map[string]string{appLabel: oneOf(d, apps...)})
 	pod.Spec.NodeName = node.Name
 	pod.Spec.Tolerations = []v1.Toleration{{Operator: v1.TolerationOpExists}}
 	if d.is(25) {
@@ -139,11 +139,13 @@ func (d dice) resident(namespace string, node *v1.Node, i int) *v1.Pod {
 	return pod
 }
 
-func gpus(count int64) v1.ResourceList {
+// GPUs requests so many.
+func GPUs(count int64) v1.ResourceList {
 	return v1.ResourceList{controlplane.ResourceGPU: *resource.NewQuantity(count, resource.DecimalSI)}
 }
 
-func newPod(namespace, name string, requests v1.ResourceList, labels map[string]string) *v1.Pod {
+// NewPod makes a pod of the scheduler's that requests this much.
+func NewPod(namespace, name string, requests v1.ResourceList, labels map[string]string) *v1.Pod {
 	resources := v1.ResourceRequirements{Requests: requests}
 	if gpus, ok := requests[controlplane.ResourceGPU]; ok { // what is extended has no limit but its request
 		resources.Limits = v1.ResourceList{controlplane.ResourceGPU: gpus}

@@ -10,6 +10,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
@@ -48,6 +50,39 @@ func (g *Gang) String() string {
 		g.Name, g.Dialect, g.Minimum, len(g.Pods), requests, g.MinPerRole, strings.Join(g.Traits, ", "))
 }
 
+// Groups are the resources of PodGroups by dialect.
+var Groups = map[string]schema.GroupVersionResource{
+	oracle.Native:       {Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"},
+	oracle.Volcano:      {Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"},
+	oracle.Coscheduling: {Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"},
+}
+
+// PodGroup is the gang's, of the resource that [Groups] has for its dialect.
+func (g *Gang) PodGroup(namespace string) *unstructured.Unstructured {
+	spec := map[string]any{"minMember": int64(g.Minimum)}
+	if g.Dialect == oracle.Native {
+		spec = map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": int64(g.Minimum)}}}
+	}
+	if len(g.MinPerRole) > 0 {
+		perRole := map[string]any{}
+		for role, minimum := range g.MinPerRole {
+			perRole[role] = int64(minimum)
+		}
+		spec["minTaskMember"] = perRole
+	}
+	annotations := map[string]any{}
+	if g.Required != "" {
+		annotations[oracle.RequiredAnnotation] = g.Required
+	}
+	if g.Preferred != "" {
+		annotations["phalanx.dev/preferred-topology"] = g.Preferred
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": Groups[g.Dialect].GroupVersion().String(), "kind": "PodGroup", "spec": spec,
+		"metadata": map[string]any{"name": g.Name, "namespace": namespace, "annotations": annotations},
+	}}
+}
+
 // IsIndependent is true if no member's place depends on where the others stand, other than by the room that they take, and
 // each may go where the others of its role may.
 func (g *Gang) IsIndependent() bool {
@@ -75,7 +110,7 @@ func (d dice) gang(w *World, namespace, name string) *Gang {
 	team := oneOf(d, teams...)
 	for c, classes := 0, d.between(1, 2); c < classes; c++ {
 		role := []string{"worker", "master"}[c]
-		template := newPod(namespace, "", d.requests(), map[string]string{gangLabel: name, roleLabel: role, teamLabel: team})
+		template := NewPod(namespace, "", d.requests(), map[string]string{gangLabel: name, roleLabel: role, teamLabel: team})
 		d.choosy(g, template)
 		for range d.between(1, maxMembers/classes) {
 			pod := template.DeepCopy()
@@ -101,17 +136,19 @@ func (d dice) gang(w *World, namespace, name string) *Gang {
 		d.bond(g)
 	}
 	for _, pod := range g.Pods {
-		join(g, pod)
+		g.Join(pod)
 	}
 	return g
 }
 
-func join(g *Gang, pod *v1.Pod) {
+// Join makes a pod a member, in the words of the gang's dialect.
+func (g *Gang) Join(pod *v1.Pod) {
 	switch g.Dialect {
 	case oracle.Native:
 		pod.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &g.Name}
 	case oracle.Volcano:
-		pod.Annotations = map[string]string{oracle.VolcanoAnnotation: g.Name, roleKey: roleOf(pod)}
+		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, oracle.VolcanoAnnotation, g.Name)
+		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, roleKey, roleOf(pod))
 	case oracle.Coscheduling:
 		pod.Labels[oracle.CoschedulingLabel] = g.Name
 	}
@@ -123,7 +160,7 @@ func (d dice) requests() v1.ResourceList {
 		v1.ResourceMemory: *resource.NewQuantity(int64(d.between(1, 24))<<30, resource.BinarySI),
 	}
 	if d.is(65) {
-		maps.Copy(requests, gpus(oneOf[int64](d, 1, 1, 2, 4, 8)))
+		maps.Copy(requests, GPUs(oneOf[int64](d, 1, 1, 2, 4, 8)))
 	}
 	return requests
 }

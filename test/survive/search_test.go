@@ -107,7 +107,7 @@ func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
 			for i, name := range []string{"a", "b"} {
 				f.Nodes = append(f.Nodes, controlplane.NewNode(controlplane.FakeNode{Name: fmt.Sprint("n", i), GPUs: 8,
 					Labels: map[string]string{ZoneKey: "z", RackKey: fmt.Sprint("r", i)}}))
-				f.Pods = append(f.Pods, newPod("ns", name, gpus(8), map[string]string{gangLabel: "g", roleLabel: name}))
+				f.Pods = append(f.Pods, NewPod("ns", name, GPUs(8), map[string]string{gangLabel: "g", roleLabel: name}))
 				f.Pods[i].Spec.NodeName = fmt.Sprint("n", i)
 			}
 			c.wrong(f, g, f.Pods[0], f.Pods[1])

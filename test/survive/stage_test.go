@@ -14,14 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
-	"github.com/phalanx-scheduler/phalanx/test/oracle"
 )
 
 // stage is the part of the cluster that one seed plays on: all nodes, and a namespace.
@@ -71,38 +68,10 @@ func (s *stage) provide(g *Gang) {
 	}
 }
 
-var groups = map[string]schema.GroupVersionResource{
-	oracle.Native:       {Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"},
-	oracle.Volcano:      {Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"},
-	oracle.Coscheduling: {Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"},
-}
-
 // submit makes a gang's PodGroup and its pods.
 func (s *stage) submit(g *Gang) {
 	s.t.Helper()
-	spec := map[string]any{"minMember": int64(g.Minimum)}
-	if g.Dialect == oracle.Native {
-		spec = map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": int64(g.Minimum)}}}
-	}
-	if len(g.MinPerRole) > 0 {
-		perRole := map[string]any{}
-		for role, minimum := range g.MinPerRole {
-			perRole[role] = int64(minimum)
-		}
-		spec["minTaskMember"] = perRole
-	}
-	annotations := map[string]any{}
-	if g.Required != "" {
-		annotations["phalanx.dev/required-topology"] = g.Required
-	}
-	if g.Preferred != "" {
-		annotations["phalanx.dev/preferred-topology"] = g.Preferred
-	}
-	resource := groups[g.Dialect]
-	_, err := s.Dynamic.Resource(resource).Namespace(s.ns).Create(s.t.Context(), &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": resource.GroupVersion().String(), "kind": "PodGroup", "spec": spec,
-		"metadata": map[string]any{"name": g.Name, "namespace": s.ns, "annotations": annotations},
-	}}, metav1.CreateOptions{})
+	_, err := s.Dynamic.Resource(Groups[g.Dialect]).Namespace(s.ns).Create(s.t.Context(), g.PodGroup(s.ns), metav1.CreateOptions{})
 	require.NoError(s.t, err)
 	s.create(g.Pods)
 }
@@ -114,7 +83,7 @@ func (s *stage) withdraw(g *Gang, pods []v1.Pod) {
 		require.NoError(s.t, s.Client.CoreV1().Pods(s.ns).Delete(s.t.Context(), pod.Name, now))
 	}
 	if len(s.members(g)) == 0 {
-		require.NoError(s.t, s.Dynamic.Resource(groups[g.Dialect]).Namespace(s.ns).Delete(s.t.Context(), g.Name, metav1.DeleteOptions{}))
+		require.NoError(s.t, s.Dynamic.Resource(Groups[g.Dialect]).Namespace(s.ns).Delete(s.t.Context(), g.Name, metav1.DeleteOptions{}))
 	}
 }
 

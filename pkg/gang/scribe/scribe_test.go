@@ -26,10 +26,12 @@ func (r *reporter) Eventf(regarding, _ runtime.Object, kind, reason, _, note str
 	r.told = append(r.told, fmt.Sprintf("%s %s %s: %s", kind, name, reason, fmt.Sprintf(note, args...)))
 }
 
-func newScribe() (*Scribe, *reporter, *testclock.FakeClock) {
+func newScribe(t *testing.T) (*Scribe, *reporter, *testclock.FakeClock) {
 	clock := testclock.NewFakeClock(time.Unix(1000, 0))
 	r := &reporter{}
-	return New(Options{Queue: NewQueue(clock), Events: r, Clock: clock}), r, clock
+	queue := NewQueue(clock)
+	t.Cleanup(queue.queue.ShutDown)
+	return New(Options{Queue: queue, Events: r, Clock: clock}), r, clock
 }
 
 func waitingFor(reason gang.Reason, sentence string, pods ...*v1.Pod) ledger.State {
@@ -41,7 +43,7 @@ func waitingFor(reason gang.Reason, sentence string, pods ...*v1.Pod) ledger.Sta
 }
 
 func TestOneEventIsWrittenPerChangeOfReason(t *testing.T) {
-	s, r, clock := newScribe()
+	s, r, clock := newScribe(t)
 	for range 5 {
 		s.steady(train, waitingFor(gang.GangIncomplete, "1 of 2 members exist"))
 		clock.Step(time.Hour)
@@ -58,7 +60,7 @@ func TestOneEventIsWrittenPerChangeOfReason(t *testing.T) {
 }
 
 func TestASentenceThatDiffersInItsNumbersIsRewrittenRarely(t *testing.T) {
-	s, _, clock := newScribe()
+	s, _, clock := newScribe(t)
 	first := waitingFor(gang.InsufficientGPUs, "9 are free")
 	second := waitingFor(gang.InsufficientGPUs, "8 are free")
 	require.Equal(t, first.Progress.Waiting, s.steady(train, first))
@@ -71,7 +73,7 @@ func TestASentenceThatDiffersInItsNumbersIsRewrittenRarely(t *testing.T) {
 }
 
 func TestARestartRepeatsNoEvent(t *testing.T) {
-	s, r, _ := newScribe()
+	s, r, _ := newScribe(t)
 	pod := &v1.Pod{Status: v1.PodStatus{Conditions: []v1.PodCondition{{
 		Type: v1.PodScheduled, Reason: v1.PodReasonUnschedulable, Message: "GangIncomplete: 1 of 2 members exist",
 	}}}}
@@ -87,7 +89,7 @@ func TestARestartRepeatsNoEvent(t *testing.T) {
 }
 
 func TestAnAmbiguousMemberIsToldOnce(t *testing.T) {
-	s, r, _ := newScribe()
+	s, r, _ := newScribe(t)
 	state := ledger.State{Ambiguous: []*v1.Pod{
 		{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, {ObjectMeta: metav1.ObjectMeta{Name: "a"}},
 	}}
@@ -97,7 +99,7 @@ func TestAnAmbiguousMemberIsToldOnce(t *testing.T) {
 }
 
 func TestWhereNoPodGroupExistsTheEventIsAboutAMember(t *testing.T) {
-	s, r, _ := newScribe()
+	s, r, _ := newScribe(t)
 	state := waitingFor(gang.GangNotFound, "none", &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a"}})
 	state.Object = nil
 	s.steady(train, state)

@@ -10,8 +10,9 @@
 // which lives as long as guard does.
 //
 // Signals that end a process are passed on to the command, which has a process group of its own, so that it sees each of
-// them once: kube-apiserver takes a second SIGTERM as an order to stop at once. SIGUSR1 becomes SIGKILL, which guard could
-// not pass on: it is how a crash is played. The exit status is the command's.
+// them once: kube-apiserver takes a second SIGTERM as an order to stop at once. SIGUSR1 becomes SIGKILL and SIGTSTP becomes
+// SIGSTOP, which guard could not pass on: they are how a crash and a frozen process are played. SIGCONT thaws the command. The
+// exit status is the command's.
 package main
 
 import (
@@ -55,7 +56,8 @@ func run(fifo, path string, args []string) (int, error) {
 	}
 
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGTSTP, syscall.SIGCONT)
 
 	cmd := exec.Command(path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, os.Stdout, os.Stderr
@@ -66,8 +68,11 @@ func run(fifo, path string, args []string) (int, error) {
 
 	go func() {
 		for s := range signals {
-			if s == syscall.SIGUSR1 {
+			switch s {
+			case syscall.SIGUSR1:
 				s = syscall.SIGKILL
+			case syscall.SIGTSTP:
+				s = syscall.SIGSTOP
 			}
 			_ = cmd.Process.Signal(s)
 		}
