@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION    ?= v0.1.0
+BIN        ?= bin
 KUBERNETES := v1.37.2
 STAMP      := k8s.io/component-base/version
 LDFLAGS    := -s -w \
@@ -42,12 +43,12 @@ help: ## Show what there is
 
 .PHONY: build
 build: reporter ## Build the scheduler and the reporter into bin/
-	go build -ldflags '$(LDFLAGS)' -o bin/phalanx-scheduler ./cmd/phalanx-scheduler
+	go build -ldflags '$(LDFLAGS)' -o $(BIN)/phalanx-scheduler ./cmd/phalanx-scheduler
 
 .PHONY: reporter
 reporter: ## Build the reporter alone
 	@if $(HAS_CC); then export CGO_ENABLED=1; else echo "Building the reporter without cgo: there is no C compiler"; fi; \
-		go build -ldflags '$(REPORTER_LDFLAGS)' -o bin/phalanx-reporter ./cmd/phalanx-reporter
+		go build -ldflags '$(REPORTER_LDFLAGS)' -o $(BIN)/phalanx-reporter ./cmd/phalanx-reporter
 
 .PHONY: ship-scheduler
 ship-scheduler: # Its binary as it is released
@@ -108,6 +109,13 @@ test: build controlplane ## Run all tests
 chaos: build controlplane ## Play faults for an hour and a half: SEED=n begins with that round, ROUNDS=n plays so many
 	@seed=$${SEED:-$$RANDOM}; echo "SEED=$$seed ROUNDS=$${ROUNDS:-30} make chaos"; \
 		SEED=$$seed ROUNDS=$${ROUNDS:-30} go test ./test/chaos -v -count 1 -timeout 5h -long
+
+.PHONY: test-compat
+test-compat: build ## Run what tests the scheduler on API servers against older ones, too; builds each the first time: docs/compatibility.md
+	for minor in 1.34 1.35 1.36; do \
+		export PHALANX_TEST_KUBERNETES=$$minor; \
+		go run ./test/controlplane/build && go test -p 1 -timeout 30m ./test/integration ./test/atomic || exit 1; \
+	done
 
 .PHONY: race
 race: ## Run the tests of pkg with the race detector, which needs a C compiler
@@ -170,6 +178,9 @@ verify: ## Check that what is derived from something else is up to date
 	go mod tidy -diff
 	go mod verify
 	cd hack/controlplane/kubernetes-1.37 && go mod tidy -diff
+	cd hack/controlplane/kubernetes-1.36 && go mod tidy -diff
+	cd hack/controlplane/kubernetes-1.35 && go mod tidy -diff
+	cd hack/controlplane/kubernetes-1.34 && go mod tidy -diff
 	cd test/bench/harness && go mod tidy -diff
 	cd test/foreign && go mod tidy -diff
 	cd hack/release && go mod tidy -diff

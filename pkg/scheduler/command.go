@@ -78,8 +78,14 @@ func run(cmd *cobra.Command, opts *options.Options) error {
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
+	finish := make(chan func(), 1) // empty until there is something to finish
 	go func() {
 		<-server.SetupSignalHandler()
+		select {
+		case f := <-finish:
+			f()
+		default:
+		}
 		cancel()
 	}()
 
@@ -87,6 +93,9 @@ func run(cmd *cobra.Command, opts *options.Options) error {
 	if err != nil {
 		return err
 	}
+	turn := newTurn()
+	turn.guard(ctx, core)
+	finish <- func() { turn.drain(ctx, assumed(core)) }
 	gates.(featuregate.MutableFeatureGate).AddMetrics()
 	opts.ComponentGlobalsRegistry.AddMetrics()
 	return app.Run(ctx, cc, core)

@@ -12,8 +12,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// drainPatience is how long a replica that gives its lease back waits for what it is writing.
-const drainPatience = 2 * time.Second
+// writesPatience is how long a replica that gives its lease back waits for what it is writing.
+const writesPatience = 2 * time.Second
 
 // errFenced is what a write fails with that comes too late.
 var errFenced = errors.New("this replica's lease has run out: it writes nothing any more")
@@ -145,7 +145,7 @@ func (l fencedLock) write(ctx context.Context, record resourcelock.LeaderElectio
 		idle := l.fence.shut()
 		select {
 		case <-idle:
-		case <-time.After(drainPatience):
+		case <-time.After(writesPatience):
 		case <-ctx.Done():
 		}
 		return write(ctx, record)

@@ -98,7 +98,7 @@ func TestALeaseIsGivenBackWhenWhatWasWrittenIsAnswered(t *testing.T) {
 	for name, test := range map[string]struct{ writing, want time.Duration }{
 		"at once where nothing is":                {0, 0},
 		"after what is":                           {time.Second, time.Second},
-		"not later than the successor can be let": {time.Hour, drainPatience},
+		"not later than the successor can be let": {time.Hour, writesPatience},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -97,7 +97,7 @@ func fitGates(ctx context.Context, client discovery.DiscoveryInterface) error {
 		release = v.GitVersion
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("the API server (%s) does not serve %s: Phalanx needs Kubernetes 1.34 or later", release, strings.Join(missing, ", "))
+		return fmt.Errorf("the API server (%s) does not serve %s: Phalanx needs Kubernetes 1.34 or later, with these APIs on (--runtime-config of kube-apiserver)", release, strings.Join(missing, ", "))
 	}
 	for _, gate := range off {
 		if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(map[string]bool{gate: false}); err != nil {

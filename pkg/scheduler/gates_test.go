@@ -49,7 +49,7 @@ func TestAGateWhoseAPIIsNotServedIsTurnedOff(t *testing.T) {
 
 func TestAnEssentialAPIThatIsMissingEndsTheStart(t *testing.T) {
 	err := fitGates(t.Context(), serving("resourceslices", "deviceclasses"))
-	require.EqualError(t, err, "the API server (v1.34.4) does not serve deviceclasses.resource.k8s.io/v1, resourceslices.resource.k8s.io/v1: Phalanx needs Kubernetes 1.34 or later")
+	require.EqualError(t, err, "the API server (v1.34.4) does not serve deviceclasses.resource.k8s.io/v1, resourceslices.resource.k8s.io/v1: Phalanx needs Kubernetes 1.34 or later, with these APIs on (--runtime-config of kube-apiserver)")
 }
 
 func TestAnAPIServerThatDoesNotAnswerIsAskedAgain(t *testing.T) {

@@ -50,17 +50,22 @@ type gang struct {
 	dialect string
 }
 
-// workload draws gangs of 2 to 32 members with 1 to 8 GPUs each, and the nodes of 8 GPUs that they want overload times.
-func workload(random *rand.Rand) (gangs []gang, nodes int) {
+// draw draws a gang of 2 to 32 members with 1 to 8 GPUs each.
+func draw(random *rand.Rand, i int, dialects []string) gang {
+	return gang{
+		name:    fmt.Sprintf("gang-%d", i),
+		members: 2 + random.IntN(31),
+		gpus:    []int64{1, 2, 4, 8}[random.IntN(4)],
+		runFor:  time.Duration(2+random.IntN(3)) * time.Second,
+		dialect: dialects[i%len(dialects)],
+	}
+}
+
+// workload draws gangs, and the nodes of 8 GPUs that they want overload times.
+func workload(random *rand.Rand, dialects []string) (gangs []gang, nodes int) {
 	wanted, largest := 0, 0
 	for i := range gangCount {
-		g := gang{
-			name:    fmt.Sprintf("gang-%d", i),
-			members: 2 + random.IntN(31),
-			gpus:    []int64{1, 2, 4, 8}[random.IntN(4)],
-			runFor:  time.Duration(2+random.IntN(3)) * time.Second,
-			dialect: []string{oracle.Volcano, oracle.Coscheduling, oracle.Native}[i%3],
-		}
+		g := draw(random, i, dialects)
 		gangs = append(gangs, g)
 		total := g.members * int(g.gpus)
 		wanted += total
@@ -74,32 +79,38 @@ type scene struct {
 	t *testing.T
 	*cluster.Cluster
 	judge     *oracle.Judge
-	gangs     []gang
 	scheduler *cluster.Scheduler
 	starts    int
 
-	mu          sync.Mutex
-	bound, done sets.Set[string] // names of pods
-	doneOf      map[string]int   // pods that are done, per gang
-	news        chan struct{}    // holds one token after a change
+	mu              sync.Mutex
+	gangs           []gang
+	bound, done     sets.Set[string] // names of pods
+	boundOf, doneOf map[string]int   // such pods, per gang
+	news            chan struct{}    // holds one token after a change
 }
 
 func newScene(t *testing.T, seed uint64, grace time.Duration) *scene {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, seed))
-	gangs, nodes := workload(random)
-	t.Logf("seed %d: %d gangs, %d nodes with 8 GPUs each", seed, len(gangs), nodes)
 	_, err := controlplane.EnsureBinaries(t.Context(), os.Stderr)
 	require.NoError(t, err)
 	c, err := cluster.Start(t.Context(), cluster.Options{Options: controlplane.Options{Kwok: true, Controllers: true, NativePodGroups: true}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Stop()) })
-	s := &scene{t: t, Cluster: c, judge: oracle.New(grace), gangs: gangs,
-		bound: sets.New[string](), done: sets.New[string](), doneOf: map[string]int{}, news: make(chan struct{}, 1)}
+	dialects := dialectsOf(t, c)
+	gangs, nodes := workload(random, dialects)
+	t.Logf("seed %d: %d gangs in the dialects %v, %d nodes with 8 GPUs each", seed, len(gangs), dialects, nodes)
+	s := emptyScene(t, c, grace)
+	s.gangs = gangs
 	s.addNodes(nodes)
 	s.watch()
 	s.submit(random)
 	return s
+}
+
+func emptyScene(t *testing.T, c *cluster.Cluster, grace time.Duration) *scene {
+	return &scene{t: t, Cluster: c, judge: oracle.New(grace),
+		bound: sets.New[string](), boundOf: map[string]int{}, done: sets.New[string](), doneOf: map[string]int{}, news: make(chan struct{}, 1)}
 }
 
 func (s *scene) addNodes(count int) {
@@ -125,8 +136,9 @@ func (s *scene) observe(at time.Time, kind watch.EventType, pod *v1.Pod) {
 	s.judge.Observe(at, kind, pod)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if pod.Spec.NodeName != "" {
+	if pod.Spec.NodeName != "" && !s.bound.Has(pod.Name) {
 		s.bound.Insert(pod.Name)
+		s.boundOf[pod.Labels["gang"]]++
 	}
 	if pod.Status.Phase == v1.PodSucceeded && !s.done.Has(pod.Name) {
 		s.done.Insert(pod.Name)
@@ -178,6 +190,23 @@ var groups = map[string]schema.GroupVersionResource{
 	oracle.Volcano:      {Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"},
 	oracle.Coscheduling: {Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"},
 	oracle.Native:       {Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"},
+}
+
+// dialectsOf are those that the API server serves: all, but for older releases.
+func dialectsOf(t *testing.T, c *cluster.Cluster) []string {
+	t.Helper()
+	var dialects []string
+	for _, d := range []string{oracle.Volcano, oracle.Coscheduling, oracle.Native} {
+		isServed, err := c.Serves(groups[d])
+		require.NoError(t, err)
+		if isServed {
+			dialects = append(dialects, d)
+		}
+	}
+	if os.Getenv(controlplane.MinorVariable) == "" {
+		require.Len(t, dialects, len(groups))
+	}
+	return dialects
 }
 
 func (s *scene) createGroup(ctx context.Context, g gang) error {

@@ -16,13 +16,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
@@ -187,6 +190,18 @@ func (c *Cluster) mapping(ctx context.Context, object *unstructured.Unstructured
 	return mapping, err
 }
 
+// Serves says whether the API server serves a resource.
+func (c *Cluster) Serves(resource schema.GroupVersionResource) (bool, error) {
+	list, err := c.Client.Discovery().ServerResourcesForGroupVersion(resource.GroupVersion().String())
+	if err != nil {
+		if apierrors.IsNotFound(err) {
+			err = nil
+		}
+		return false, err
+	}
+	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == resource.Resource }), nil
+}
+
 var built struct {
 	sync.Mutex
 	program string
@@ -197,32 +212,48 @@ var built struct {
 func BuildScheduler(ctx context.Context) (string, error) {
 	built.Lock()
 	defer built.Unlock()
-	if built.program != "" {
-		return built.program, nil
+	var err error
+	if built.program == "" {
+		built.program, err = build(ctx, "bin")
 	}
+	return built.program, err
+}
+
+// BuildSchedulerAs builds it under another version, in a folder of the caller's.
+func BuildSchedulerAs(ctx context.Context, version, folder string) (string, error) {
+	return build(ctx, folder, "VERSION="+version, "BIN="+folder)
+}
+
+func build(ctx context.Context, folder string, variables ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "make", "-s", "build")
+	cmd := exec.CommandContext(ctx, "make", append([]string{"-s", "build"}, variables...)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make build: %w\n%s", err, out)
 	}
-	built.program = filepath.Join(root, "bin", "phalanx-scheduler")
-	return built.program, nil
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(root, folder)
+	}
+	return filepath.Join(folder, "phalanx-scheduler"), nil
 }
 
 // SchedulerOptions say how to run the scheduler.
 type SchedulerOptions struct {
 	// Name tells several runs apart: it names process, log and kubeconfig. "phalanx-scheduler" if empty.
 	Name string
+	// Program is what to run; empty means what BuildScheduler builds.
+	Program string
 	// Config is a KubeSchedulerConfiguration without clientConnection, which is filled in; empty means that of
 	// manifests/drop-in. It is served with leader election off, unless Elect is set: a successor need not wait for a lease.
 	Config string
 	Elect  bool
 	// Kubeconfig is what it connects with; empty means the ServiceAccount of the manifests, with a token that is made now.
 	Kubeconfig []byte
+	// QPS bounds the requests of the core by the second; 0 leaves the default.
+	QPS int
 	// Args are more flags.
 	Args []string
 	// V is the verbosity of its log.
@@ -241,15 +272,17 @@ func (c *Cluster) StartScheduler(ctx context.Context, options SchedulerOptions) 
 	if options.Name == "" {
 		options.Name = "phalanx-scheduler"
 	}
-	program, err := BuildScheduler(ctx)
-	if err != nil {
-		return nil, err
+	if options.Program == "" {
+		var err error
+		if options.Program, err = BuildScheduler(ctx); err != nil {
+			return nil, err
+		}
 	}
 	args, address, err := c.schedulerArgs(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	process, err := c.StartProcess(options.Name, program, args...)
+	process, err := c.StartProcess(options.Name, options.Program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -279,6 +312,9 @@ func (c *Cluster) schedulerArgs(ctx context.Context, options SchedulerOptions) (
 	}
 	configPath := filepath.Join(c.DataDir(), options.Name+"-config.yaml")
 	config := strings.TrimSpace(options.Config) + fmt.Sprintf("\nclientConnection:\n  kubeconfig: %q\n", kubeconfigPath)
+	if options.QPS > 0 {
+		config += fmt.Sprintf("  qps: %d\n  burst: %d\n", options.QPS, options.QPS)
+	}
 	if err := os.WriteFile(configPath, []byte(config), 0o600); err != nil {
 		return nil, "", err
 	}

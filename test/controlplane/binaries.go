@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/version"
 )
 
 const (
@@ -40,26 +42,36 @@ type binary struct {
 	hint string
 }
 
-// release is programs of one Kubernetes version, and the folder of the module under hack/controlplane that they are built
-// from. A second version is a second module, since one build list cannot hold two versions of k8s.io/kubernetes.
-type release struct {
+// MinorVariable names the environment variable that says which Kubernetes minor's API server and controllers run, as in "1.34": a
+// module under hack/controlplane. Unset means the one that the scheduler is built from.
+const MinorVariable = "PHALANX_TEST_KUBERNETES"
+
+const (
+	// moduleFolder holds a module for each minor, currentModule is that of the scheduler's.
+	moduleFolder  = "hack/controlplane"
+	modulePrefix  = "kubernetes-"
+	currentModule = modulePrefix + "1.37"
+)
+
+// release is programs, by the module under hack/controlplane that they are built from: one build list cannot hold two versions of
+// k8s.io/kubernetes. The version of the first part's module names the folder for all of them.
+type release []part
+
+type part struct {
 	module string
 	pkgs   []string
 }
 
-var currentRelease = release{
-	module: "kubernetes-1.37",
-	pkgs: []string{
-		"go.etcd.io/etcd/server/v3",
-		"k8s.io/kubernetes/cmd/kube-apiserver",
-		"k8s.io/kubernetes/cmd/kube-controller-manager",
-		"k8s.io/kubernetes/cmd/kubectl",
-		"sigs.k8s.io/kwok/cmd/kwok",
-	},
+// releaseOf is a control plane whose API server and controllers come from a module. The programs beside them need not be as old.
+func releaseOf(module string) release {
+	return release{
+		{module, []string{"k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager"}},
+		{currentModule, []string{"go.etcd.io/etcd/server/v3", "k8s.io/kubernetes/cmd/kubectl", "sigs.k8s.io/kwok/cmd/kwok"}},
+	}
 }
 
 // kubeletRelease is built for who asks for it alone: the control plane's own nodes are kwok's.
-var kubeletRelease = release{module: currentRelease.module, pkgs: []string{"k8s.io/kubernetes/cmd/kubelet"}}
+var kubeletRelease = release{{currentModule, []string{"k8s.io/kubernetes/cmd/kubelet"}}}
 
 // hints are for the programs that take long.
 var hints = map[string]string{
@@ -73,9 +85,14 @@ var hints = map[string]string{
 // program that is really built; nil means none.
 //
 // A build is good as long as the hash of its go.mod, go.sum, flags and Go version is the one written beside it. Processes
-// that ask at the same time wait for one another; the lock is the kernel's and dies with its holder.
+// that ask at the same time wait for one another; the lock is the kernel's and dies with its holder. [MinorVariable] chooses
+// the Kubernetes version.
 func EnsureBinaries(ctx context.Context, w io.Writer) (string, error) {
-	return currentRelease.ensure(ctx, w)
+	module := currentModule
+	if minor := os.Getenv(MinorVariable); minor != "" {
+		module = modulePrefix + minor
+	}
+	return releaseOf(module).ensure(ctx, w)
 }
 
 // EnsureKubelet does the same for a kubelet, and returns its path.
@@ -136,28 +153,42 @@ func (r release) ensure(ctx context.Context, w io.Writer) (string, error) {
 }
 
 // binaries lists what the release consists of and the folder for it.
-func (r release) binaries(root string) (string, []binary, error) {
-	module := filepath.Join(root, "hack", "controlplane", r.module)
-	versions, err := requiredVersions(filepath.Join(module, "go.mod"))
-	if err != nil {
-		return "", nil, err
-	}
-	kubernetes := versions["k8s.io/kubernetes"]
-	if kubernetes == "" {
-		return "", nil, fmt.Errorf("%s/go.mod does not require k8s.io/kubernetes", module)
-	}
-	dir := filepath.Join(root, "bin", "controlplane", kubernetes)
-
+func (r release) binaries(root string) (dir string, list []binary, err error) {
 	guard := filepath.Join(root, "test", "controlplane", guardBinary)
 	guardSources, err := filepath.Glob(filepath.Join(guard, "*.go"))
 	if err != nil {
 		return "", nil, err
 	}
-	list := []binary{{
+	list = []binary{{
 		name: guardBinary, pkg: rootModule + "/test/controlplane/" + guardBinary, version: "of this repository",
 		module: root, sources: guardSources,
 	}}
-	for _, pkg := range r.pkgs {
+	for i, part := range r {
+		kubernetes, programs, err := part.binaries(filepath.Join(root, moduleFolder))
+		if err != nil {
+			return "", nil, err
+		}
+		if i == 0 {
+			dir = filepath.Join(root, "bin", "controlplane", kubernetes)
+		}
+		list = append(list, programs...)
+	}
+	return dir, list, nil
+}
+
+func (p part) binaries(modules string) (kubernetes string, list []binary, err error) {
+	module := filepath.Join(modules, p.module)
+	versions, err := requiredVersions(filepath.Join(module, "go.mod"))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil, fmt.Errorf("no control plane can be built from %s/%s, which does not exist; %s is one of %s", moduleFolder, p.module, MinorVariable, strings.Join(minors(modules), ", "))
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	if kubernetes = versions["k8s.io/kubernetes"]; kubernetes == "" {
+		return "", nil, fmt.Errorf("%s/go.mod does not require k8s.io/kubernetes", module)
+	}
+	for _, pkg := range p.pkgs {
 		b := binary{name: programName(pkg), pkg: pkg, version: versionOf(pkg, versions), module: module}
 		b.sources = []string{filepath.Join(module, "go.mod"), filepath.Join(module, "go.sum")}
 		b.hint = hints[b.name]
@@ -166,7 +197,16 @@ func (r release) binaries(root string) (string, []binary, error) {
 		}
 		list = append(list, b)
 	}
-	return dir, list, nil
+	return kubernetes, list, nil
+}
+
+// minors are those that there is a module for.
+func minors(modules string) []string {
+	found, _ := filepath.Glob(filepath.Join(modules, modulePrefix+"*")) // the pattern is sound
+	for i, path := range found {
+		found[i] = strings.TrimPrefix(filepath.Base(path), modulePrefix)
+	}
+	return found
 }
 
 // programName is the name of the program that a main package makes: the last element of its path that says something.
@@ -202,6 +242,17 @@ func kubernetesStamp(version string) string {
 		}
 	}
 	return strings.Join(flags, " ")
+}
+
+// apiServerVersion asks an API server's program which release it is.
+func apiServerVersion(ctx context.Context, binDir string) (*version.Version, error) {
+	program := filepath.Join(binDir, apiServerName)
+	out, err := exec.CommandContext(ctx, program, "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking %s for its version: %w", program, err)
+	}
+	said := strings.TrimSpace(string(out)) // Kubernetes v1.37.2
+	return version.ParseSemantic(strings.TrimPrefix(said, "Kubernetes "))
 }
 
 // repositoryRoot is the nearest folder upwards whose go.mod is the root module's.

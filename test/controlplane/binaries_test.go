@@ -18,26 +18,40 @@ func TestRelease(t *testing.T) {
 	require.NoError(t, err)
 	for name, test := range map[string]struct {
 		release release
+		folder  string
 		want    map[string]string
 	}{
-		"the control plane": {currentRelease, map[string]string{
+		"the control plane": {releaseOf(currentModule), "v1.37.2", map[string]string{
 			"guard": "of this repository", "etcd": "v3.7.0", "kube-apiserver": "v1.37.2",
 			"kube-controller-manager": "v1.37.2", "kubectl": "v1.37.2", "kwok": "v0.8.0",
 		}},
-		"a kubelet beside it": {kubeletRelease, map[string]string{"guard": "of this repository", "kubelet": "v1.37.2"}},
+		"an older API server with its controllers, the rest as always": {releaseOf("kubernetes-1.34"), "v1.34.4", map[string]string{
+			"guard": "of this repository", "etcd": "v3.7.0", "kube-apiserver": "v1.34.4",
+			"kube-controller-manager": "v1.34.4", "kubectl": "v1.37.2", "kwok": "v0.8.0",
+		}},
+		"a kubelet beside it": {kubeletRelease, "v1.37.2", map[string]string{"guard": "of this repository", "kubelet": "v1.37.2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, binaries, err := test.release.binaries(root)
 			require.NoError(t, err)
-			assert.Equal(t, filepath.Join(root, "bin", "controlplane", "v1.37.2"), dir)
+			assert.Equal(t, filepath.Join(root, "bin", "controlplane", test.folder), dir)
 			versions := map[string]string{}
 			for _, b := range binaries {
 				versions[b.name] = b.version
 				assert.NotEmpty(t, b.sources, b.name)
+				if strings.HasPrefix(b.pkg, "k8s.io/kubernetes/") {
+					assert.Contains(t, b.ldflags, "gitVersion="+b.version+" ", b.name)
+				}
 			}
 			assert.Equal(t, test.want, versions)
 		})
 	}
+	t.Run("a minor without a module is an error that names those with one", func(t *testing.T) {
+		t.Setenv(MinorVariable, "1.33")
+		_, err := EnsureBinaries(t.Context(), nil)
+		assert.EqualError(t, err, "no control plane can be built from hack/controlplane/kubernetes-1.33, which does not exist; "+
+			"PHALANX_TEST_KUBERNETES is one of 1.34, 1.35, 1.36, 1.37")
+	})
 }
 
 func TestRequiredVersions(t *testing.T) {

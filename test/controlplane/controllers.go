@@ -71,7 +71,6 @@ func (c *ControlPlane) startControllers() (*Process, error) {
 		"concurrent-gc-syncs":                 {"8"},
 		"concurrent-namespace-syncs":          {"4"},
 		"concurrent-ttl-after-finished-syncs": {"2"},
-		"concurrent-resourceclaim-syncs":      {"8"},
 	}
 	if gates := c.options.gates(); len(gates) > 0 {
 		args["feature-gates"] = []string{switches(gates)}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -67,6 +68,13 @@ func (c *ControlPlane) start(ctx context.Context) error {
 			return err
 		}
 		c.binDir = dir
+	}
+	if c.options.NativePodGroups {
+		release, err := apiServerVersion(ctx, c.binDir)
+		if err != nil {
+			return err
+		}
+		c.options.NativePodGroups = release.AtLeast(version.MustParseGeneric(nativePodGroupsSince))
 	}
 	if err := c.prepareDataDir(ctx); err != nil {
 		return err

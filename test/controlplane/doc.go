@@ -18,5 +18,8 @@
 // Cost: the first build takes minutes and is kept in bin/controlplane/<Kubernetes version>/ of the repository; a start
 // takes seconds. Several control planes may run side by side.
 //
+// [MinorVariable] puts API server and controllers of an older Kubernetes in the place of today's. What they lack fails as it
+// does for users: look at what is served. Only [Options.NativePodGroups] is quietly off where there is no such API.
+//
 // The processes are started with controller-runtime's envtest where it has them (etcd, kube-apiserver, certificates, CRDs).
 package controlplane

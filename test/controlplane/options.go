@@ -28,8 +28,8 @@ type Options struct {
 
 	// CRDPaths are files or folders with CustomResourceDefinitions to install before Start returns.
 	CRDPaths []string
-	// NativePodGroups serves Kubernetes' own PodGroup, scheduling.k8s.io/v1beta1, with its topology constraints. It is
-	// short for the feature gates and the runtime config that this takes.
+	// NativePodGroups serves Kubernetes' own PodGroup, scheduling.k8s.io/v1beta1, with its topology constraints, where the
+	// release has it. It is short for the feature gates and the runtime config that this takes.
 	NativePodGroups bool
 	// FeatureGates for kube-apiserver and kube-controller-manager.
 	FeatureGates map[string]bool
@@ -48,7 +48,11 @@ type Options struct {
 // nativePodGroupGates are what the API server and the controllers need to serve Kubernetes' own PodGroup in full.
 var nativePodGroupGates = []string{"GenericWorkload", "TopologyAwareWorkloadScheduling"}
 
-const nativePodGroupAPI = "scheduling.k8s.io/v1beta1"
+const (
+	nativePodGroupAPI = "scheduling.k8s.io/v1beta1"
+	// nativePodGroupsSince is the first minor with that API. Older ones do not start with the gates, or mean another API by them.
+	nativePodGroupsSince = "1.37"
+)
 
 // gates merges what NativePodGroups implies with what was asked for in so many words, which wins.
 func (o Options) gates() map[string]bool {

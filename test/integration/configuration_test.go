@@ -41,17 +41,24 @@ profiles:
   - name: %s
     args: %s
 `, kubeconfig, c.plugin, c.args), 0o600))
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			out, err := exec.CommandContext(ctx, program, "--config="+file, "--secure-port=0").CombinedOutput()
-			require.NoError(t, ctx.Err(), "it started: %s", out)
-			exit := &exec.ExitError{}
-			require.ErrorAs(t, err, &exit, "%s", out)
-			require.Equal(t, 1, exit.ExitCode())
-			require.Contains(t, string(out), c.want)
-			require.Contains(t, string(out), c.plugin)
+			out := runToItsError(t, program, "--config="+file, "--secure-port=0")
+			require.Contains(t, out, c.want)
+			require.Contains(t, out, c.plugin)
 		})
 	}
+}
+
+// runToItsError runs the scheduler with flags that it cannot start with, and returns all that it says.
+func runToItsError(t *testing.T, program string, flags ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program, flags...).CombinedOutput()
+	require.NoError(t, ctx.Err(), "it started: %s", out)
+	exit := &exec.ExitError{}
+	require.ErrorAs(t, err, &exit, "%s", out)
+	require.Equal(t, 1, exit.ExitCode())
+	return string(out)
 }
 
 func TestTheVersionIsOursAndKubernetes(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
 	gpureport "github.com/phalanx-scheduler/phalanx/pkg/gpu"
+	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
 const unhealthyNode = "1 node(s) had an unhealthy GPU that a new pod could get"
@@ -106,8 +107,11 @@ func TestAGPUThatARunningPodHoldsClosesNoNode(t *testing.T) {
 	r, err := gpureport.Parse([]byte(h100s(t)))
 	require.NoError(t, err)
 	shown := fmt.Appendf(nil, `{"status":{"containerStatuses":[{"name":"main","allocatedResourcesStatus":[{"name":"nvidia.com/gpu","resources":[{"resourceID":%q,"health":"Healthy"}]}]}]}}`, r.GPUs[0].UUID)
-	_, err = w.Client.CoreV1().Pods(w.ns).Patch(t.Context(), "holder", types.StrategicMergePatchType, shown, metav1.PatchOptions{}, "status")
+	holder, err := w.Client.CoreV1().Pods(w.ns).Patch(t.Context(), "holder", types.StrategicMergePatchType, shown, metav1.PatchOptions{}, "status")
 	require.NoError(t, err)
+	if len(holder.Status.ContainerStatuses[0].AllocatedResourcesStatus) == 0 && os.Getenv(controlplane.MinorVariable) != "" {
+		t.Skip("this API server drops allocatedResourcesStatus, so that nobody can know which GPU a pod holds")
+	}
 	w.waitRunning("waiter", 1)
 	w.waitRunning("gang", 2)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -13,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
 var (
@@ -47,11 +50,32 @@ var (
 	}}
 )
 
+// isServed says whether the shared API server has the dialect.
+func isServed(t *testing.T, d dialect) bool {
+	t.Helper()
+	served, err := shared.Serves(d.groups)
+	require.NoError(t, err)
+	// On the release that the scheduler is built from nothing may be missing.
+	require.True(t, served || os.Getenv(controlplane.MinorVariable) != "", "%s are not served", d.groups)
+	return served
+}
+
+// needs skips a test of dialects that an older API server does not have.
+func needs(t *testing.T, dialects ...dialect) {
+	t.Helper()
+	for _, d := range dialects {
+		if !isServed(t, d) {
+			t.Skipf("this API server does not serve %s", d.groups)
+		}
+	}
+}
+
 // inEveryDialect runs a test once per dialect, side by side, each in a world of its own with so many nodes.
 func inEveryDialect(t *testing.T, nodes int, test func(w *world, d dialect)) {
 	for _, d := range []dialect{volcano, coscheduling, native} {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
+			needs(t, d)
 			test(newWorld(t, shared, nodes), d)
 		})
 	}

@@ -27,6 +27,7 @@ import (
 const (
 	volcanoJobFile     = "volcano-job.yaml"
 	volcanoJobPodsFile = "volcano-job-pods.yaml"
+	nativeJobFile      = "native-job.yaml"
 )
 
 func TestWhatOperatorsWriteRuns(t *testing.T) {
@@ -41,6 +42,9 @@ func TestWhatOperatorsWriteRuns(t *testing.T) {
 		}
 		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
 			t.Parallel()
+			if name == nativeJobFile {
+				needs(t, native)
+			}
 			w := newWorld(t, shared, 6)
 			w.selectOwnNodes()
 			pods := w.applyFile(file)
@@ -120,8 +124,11 @@ func (w *world) applyFile(file string) (pods int) {
 // eachGroup calls f for each PodGroup of the test's namespace.
 func (w *world) eachGroup(f func(*unstructured.Unstructured)) {
 	w.t.Helper()
-	for _, resource := range []dialect{volcano, coscheduling, native} {
-		list, err := w.Dynamic.Resource(resource.groups).Namespace(w.ns).List(w.t.Context(), metav1.ListOptions{})
+	for _, d := range []dialect{volcano, coscheduling, native} {
+		if !isServed(w.t, d) {
+			continue
+		}
+		list, err := w.Dynamic.Resource(d.groups).Namespace(w.ns).List(w.t.Context(), metav1.ListOptions{})
 		require.NoError(w.t, err)
 		for i := range list.Items {
 			f(&list.Items[i])

@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
@@ -23,8 +24,13 @@ func testPlainPods(t *testing.T, c *cluster.Cluster) {
 	upstream := filepath.Join(t.TempDir(), "kube-scheduler")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", upstream, "k8s.io/kubernetes/cmd/kube-scheduler").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	process, err := c.StartProcess("kube-scheduler", upstream, "--kubeconfig="+adminKubeconfig(t, c, "upstream"),
-		"--leader-elect=false", "--secure-port="+freePort(t))
+	args := []string{"--kubeconfig=" + adminKubeconfig(t, c, "upstream"), "--leader-elect=false", "--secure-port=" + freePort(t)}
+	isServed, err := c.Serves(schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "devicetaintrules"})
+	require.NoError(t, err)
+	if !isServed { // upstream's waits for them forever, where ours looks first
+		args = append(args, "--feature-gates=DRADeviceTaintRules=false")
+	}
+	process, err := c.StartProcess("kube-scheduler", upstream, args...)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, process.Stop()) }()
 

@@ -74,6 +74,7 @@ func TestCoschedulingPodGroupTellsItsLifeInCoschedulingsPhases(t *testing.T) {
 
 func TestNativePodGroupTellsWhetherItWasScheduled(t *testing.T) {
 	t.Parallel()
+	needs(t, native)
 	w := newWorld(t, shared, 1)
 	w.podGroup(nativeGroups, "life", native.minimum(2))
 	w.members(native, "life", 0, 2, 8)

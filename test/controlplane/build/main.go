@@ -1,5 +1,5 @@
 // Command build makes the control plane's binaries, and the kubelet's, so that a Makefile can have them ready before tests with a time limit
-// need them. It prints the folder that holds them.
+// need them. It prints the folder that holds them. PHALANX_TEST_KUBERNETES chooses a Kubernetes version; the kubelet comes with the current one.
 package main
 
 import (
@@ -17,7 +17,8 @@ func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	dir, err := controlplane.EnsureBinaries(ctx, os.Stderr)
-	if err == nil && runtime.GOOS == "linux" { // elsewhere a kubelet does not run
+	isCurrent := os.Getenv(controlplane.MinorVariable) == ""
+	if err == nil && isCurrent && runtime.GOOS == "linux" { // elsewhere a kubelet does not run
 		_, err = controlplane.EnsureKubelet(ctx, os.Stderr)
 	}
 	if err != nil {
