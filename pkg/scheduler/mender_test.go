@@ -34,6 +34,7 @@ func lostOne(t *testing.T) (*mender, *fake.Clientset, *events.FakeRecorder) {
 	client, recorder := fake.NewClientset(), events.NewFakeRecorder(10)
 	l := ledger.New(dialects(), []string{"phalanx"}, func(gang.Key) {})
 	m := newMender(l, client)
+	t.Cleanup(m.queue.ShutDown)
 	m.events = recorder
 	clk := testclock.NewFakeClock(time.Unix(1000, 0))
 	l.Repair(repair.Options{Clock: clk, Policies: map[string]repair.Policy{"phalanx": {Timeout: time.Minute, Restart: true}}, Restart: m.queue.Add})
