@@ -107,7 +107,7 @@ func TestWhereNoPodGroupExistsTheEventIsAboutAMember(t *testing.T) {
 }
 
 func TestARepairIsToldWhenItBeginsAndWhenItEnds(t *testing.T) {
-	s, r, _ := newScribe()
+	s, r, _ := newScribe(t)
 	at := func(phase gang.RepairPhase, missing int32) {
 		state := ledger.State{
 			Object: &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "train"}}},
