@@ -254,6 +254,8 @@ type SchedulerOptions struct {
 	Kubeconfig []byte
 	// QPS bounds the requests of the core by the second; 0 leaves the default.
 	QPS int
+	// Launched is called when it runs and is not yet ready.
+	Launched func(*Scheduler)
 	// Args are more flags.
 	Args []string
 	// V is the verbosity of its log.
@@ -287,6 +289,9 @@ func (c *Cluster) StartScheduler(ctx context.Context, options SchedulerOptions) 
 		return nil, err
 	}
 	s := &Scheduler{Process: process, Address: address}
+	if options.Launched != nil {
+		options.Launched(s)
+	}
 	if err := s.waitUntilReady(ctx); err != nil {
 		return nil, errors.Join(err, s.Kill())
 	}

@@ -33,7 +33,7 @@ func main() {
 	flag.IntVar(&s.gangs, "gangs", 2000, "gangs of 4 that wait")
 	flag.IntVar(&s.hostile, "hostile", 10000, "hostile objects at the end")
 	flag.IntVar(&s.room, "room", 20, "gangs that find room at each start")
-	flag.IntVar(&s.starts, "starts", 4, "how often the scheduler starts with all of it")
+	flag.IntVar(&s.starts, "starts", 4, "how often the scheduler starts with all of it, at least 2")
 	flag.DurationVar(&s.rest, "rest", time.Minute, "how long it is watched at rest")
 	flag.DurationVar(&s.churn, "churn", 2*time.Minute, "how long it is watched while gangs come and go")
 	flag.BoolVar(&s.heap, "heap", true, "wait for the garbage collector, so that what is in use can be told")
@@ -50,6 +50,9 @@ func main() {
 
 // measure runs a load of this size on a control plane of its own.
 func measure(ctx context.Context, s size, say func(format string, args ...any)) (err error) {
+	if s.starts < 2 {
+		return fmt.Errorf("-starts is %d: it must be at least 2", s.starts)
+	}
 	if _, err := cluster.BuildScheduler(ctx); err != nil {
 		return err
 	}

@@ -95,8 +95,8 @@ func (l *load) metric(ctx context.Context, name string) (float64, error) {
 	return sum, nil
 }
 
-// profiled is what the manifests configure, with what tells where time goes.
-const profiled = `
+// withProfiles is what the manifests configure, with what tells where time goes.
+const withProfiles = `
 apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 enableProfiling: true
@@ -117,6 +117,12 @@ func (l *load) profile(ctx context.Context, what string) (done func()) {
 			status, text := cluster.Ask(ctx, address, "/debug/pprof/profile?seconds=5", l.token)
 			if ctx.Err() != nil {
 				return
+			}
+			if status == 0 || status == http.StatusForbidden { // it does not serve yet, or does not know who may look
+				if sleep(ctx, 50*time.Millisecond) != nil {
+					return
+				}
+				continue
 			}
 			err := fmt.Errorf("status %d: %s", status, text)
 			if status == http.StatusOK {

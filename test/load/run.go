@@ -120,13 +120,18 @@ func (l *load) start(ctx context.Context, with string) error {
 	w.mark()
 	options := cluster.SchedulerOptions{V: 2}
 	if l.profiles != "" {
-		options.Config = profiled
+		options.Config = withProfiles
 	}
+	profiled := func() {}
+	options.Launched = func(s *cluster.Scheduler) {
+		l.scheduler = s
+		profiled = l.profile(ctx, "start with "+with)
+	}
+	defer func() { profiled() }()
 	if l.scheduler, err = l.StartScheduler(ctx, options); err != nil {
 		return err
 	}
 	ready := time.Now()
-	defer l.profile(ctx, "start with "+with)()
 	usage, err := l.scheduler.Usage()
 	if err != nil {
 		return err

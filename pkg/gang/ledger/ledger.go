@@ -24,7 +24,10 @@
 package ledger
 
 import (
+	"cmp"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -67,6 +70,7 @@ func New(dialects []gang.Dialect, schedulerNames []string, notify func(gang.Key)
 	lot := parking.NewLot(clock.RealClock{})
 	return &Ledger{
 		Pods: feed.New(func(items []*v1.Pod, version string) runtime.Object {
+			slices.SortFunc(items, firstShown)
 			list := &v1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: version}, Items: make([]v1.Pod, len(items))}
 			for i, item := range items {
 				list.Items[i] = *item
@@ -94,6 +98,18 @@ func New(dialects []gang.Dialect, schedulerNames []string, notify func(gang.Key)
 		capacity: newCapacity(),
 		repairs:  newRepairs(),
 	}
+}
+
+// firstShown is the order in which the core gets to know of pods when it starts. Those with a node come first: for each of them the core goes
+// through all that wait, of which there are none then. Of the others the oldest come first, as they did when they were created.
+func firstShown(a, b *v1.Pod) int {
+	if x, y := a.Spec.NodeName != "", b.Spec.NodeName != ""; x != y {
+		if x {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(a.CreationTimestamp.Time.Compare(b.CreationTimestamp.Time), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
 // Serves tells whether pods with this spec.schedulerName are ours.

@@ -450,3 +450,24 @@ func compare(t *rapid.T, b *book, pods map[string]*v1.Pod, hasGroup bool, minimu
 		}
 	}
 }
+
+// In that order the core's queue has them after a restart, too.
+func TestTheCoreGetsToKnowPodsWithANodeFirstAndThenTheOldest(t *testing.T) {
+	b := newBook()
+	b.Pods.Ready()
+	for i, name := range []string{"young", "old", "running", "of-an-age-b", "of-an-age-a"} {
+		p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name)}, Spec: v1.PodSpec{SchedulerName: "phalanx"}}
+		p.CreationTimestamp = metav1.Unix([]int64{40, 10, 50, 20, 20}[i], 0)
+		if name == "running" {
+			p.Spec.NodeName = "n1"
+		}
+		b.set(p)
+	}
+	list, err := b.Pods.ListerWatcher().List(metav1.ListOptions{})
+	require.NoError(t, err)
+	var names []string
+	for _, p := range list.(*v1.PodList).Items {
+		names = append(names, p.Name)
+	}
+	require.Equal(t, []string{"running", "old", "of-an-age-a", "of-an-age-b", "young"}, names)
+}
