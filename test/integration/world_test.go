@@ -20,8 +20,9 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
-// patience is how long anything may take that the tests wait for; conditions are met in a fraction of it.
-const patience = 45 * time.Second
+// patience is how long anything may take that the tests wait for; conditions are met in a fraction of it. What takes longest is the
+// pause of a Job's controller before it makes pods anew: 40 s after three were deleted that it took for failed.
+const patience = 90 * time.Second
 
 // world is one test's part of a cluster: a namespace, and nodes that only pods of the test select.
 type world struct {
