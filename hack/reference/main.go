@@ -1,4 +1,4 @@
-// Reference writes the pages of docs that are derived from the code: metrics.md, arguments.md, annotations.md and cli.md.
+// Command reference writes the pages of docs that are derived from the code: metrics.md, arguments.md, annotations.md and cli.md.
 //
 //	go run ./hack/reference          writes them
 //	go run ./hack/reference -check   fails if they say something else

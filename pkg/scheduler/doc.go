@@ -9,6 +9,6 @@
 // Purpose: the one place that knows all the others. Invariants: the API server's feature gates are never touched, ours are
 // those of this process; what the API server does not serve is asked for by nobody; each profile runs our plugins,
 // whatever its configuration file says, but for the GPU plugin, which it may turn off; the lease is not that of the default scheduler, and
-// who does not hold it writes nothing (fence.go).
+// who does not hold it writes nothing but events (fence.go).
 // Cost: at start one discovery; afterwards one small discovery request per dialect, and one for HyperNodes, every pollInterval.
 package scheduler

@@ -18,7 +18,7 @@ const writesPatience = 2 * time.Second
 // errFenced is what a write fails with that comes too late.
 var errFenced = errors.New("this replica's lease has run out: it writes nothing any more")
 
-// fence lets this replica write only while it holds the lease.
+// fence lets this replica write only while it holds the lease: all but events, and the lease itself.
 //
 //	         lease renewed                    LeaseDuration later, or another one
 //	closed ────────────────► open for writes ─────────────────────────────────────► closed

@@ -120,20 +120,19 @@ func takesLess(before, after *v1.Pod) bool {
 
 // run wakes gangs until the context is done.
 func (w *waker) run(ctx context.Context) {
-	looks := len(again) // that were had since there was room
+	news := w.lot.News()
+	looks, next := 0, (<-chan time.Time)(nil) // that were had since there was room, and the next one
 	for {
-		var next <-chan time.Time
-		if looks < len(again) {
-			next = w.clock.After(again[looks])
-		}
 		select {
-		case <-w.lot.News():
-			if w.lot.TakeRoom() {
-				looks = 0
+		case <-news:
+			if w.lot.TakeRoom() { // changes put no look off
+				looks, next = 0, w.clock.After(again[0])
 			}
 		case <-next:
 			w.lot.Open()
-			looks++
+			if looks, next = looks+1, nil; looks < len(again) {
+				next = w.clock.After(again[looks])
+			}
 		case <-ctx.Done():
 			return
 		}

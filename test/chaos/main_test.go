@@ -22,7 +22,7 @@ var shared *cluster.Cluster
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	goleak.VerifyTestMain(suite(func() int {
+	goleak.VerifyTestMain(controlplane.Suite(func() int {
 		code, err := run(m)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -31,12 +31,6 @@ func TestMain(m *testing.M) {
 		return code
 	}))
 }
-
-// suite is all that is to leave no goroutine.
-type suite func() int
-
-// Run implements goleak.TestingM.
-func (s suite) Run() int { return s() }
 
 // schedulerUser is the ServiceAccount of the manifests.
 const schedulerUser = "system:serviceaccount:phalanx-system:phalanx-scheduler"

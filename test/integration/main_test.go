@@ -35,14 +35,8 @@ func TestMain(m *testing.M) {
 	if !isGiven {
 		_ = flag.Set("test.parallel", defaultParallel)
 	}
-	goleak.VerifyTestMain(suite(func() int { return run(m) }))
+	goleak.VerifyTestMain(controlplane.Suite(func() int { return run(m) }))
 }
-
-// suite is all that is to leave no goroutine.
-type suite func() int
-
-// Run implements goleak.TestingM.
-func (s suite) Run() int { return s() }
 
 func run(m *testing.M) int {
 	ctx := context.Background()

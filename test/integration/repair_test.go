@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
@@ -192,7 +193,8 @@ func TestGangsWhoseLostMembersNobodyReplaces(t *testing.T) {
 		lost := w.pods(t.Context(), "train")[0]
 		w.cordon(lost.Spec.NodeName, true) // so that the replacement finds no place
 		w.deletePods(lost.Name)
-		w.eventually(func(context.Context) string {
+		// The Job's controller pauses for 40 s if it takes three deleted pods for failed ones.
+		w.within(40*time.Second+patience, func(context.Context) string {
 			if got := w.uids("train"); got.HasAny(first.UnsortedList()...) || got.Len() != 3 {
 				return fmt.Sprintf("three new pods: there are %d, of which some are old", got.Len())
 			}

@@ -20,9 +20,8 @@ import (
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
-// patience is how long anything may take that the tests wait for; conditions are met in a fraction of it. What takes longest is the
-// pause of a Job's controller before it makes pods anew: 40 s after three were deleted that it took for failed.
-const patience = 90 * time.Second
+// patience is how long anything may take that the tests wait for; conditions are met in a fraction of it.
+const patience = 45 * time.Second
 
 // world is one test's part of a cluster: a namespace, and nodes that only pods of the test select.
 type world struct {
@@ -106,6 +105,12 @@ func (w *world) create(pods ...*v1.Pod) {
 
 // eventually waits until missing returns "".
 func (w *world) eventually(missing func(ctx context.Context) string) {
+	w.t.Helper()
+	w.within(patience, missing)
+}
+
+// within does so for a wait that is longer by its nature.
+func (w *world) within(patience time.Duration, missing func(ctx context.Context) string) {
 	w.t.Helper()
 	last := ""
 	err := wait.PollUntilContextTimeout(w.t.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {

@@ -57,7 +57,7 @@ func TestMain(m *testing.M) {
 	if lacking = whatLacks(); lacking != "" {
 		os.Exit(m.Run())
 	}
-	goleak.VerifyTestMain(suite(func() int {
+	goleak.VerifyTestMain(controlplane.Suite(func() int {
 		code, err := run(m)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -66,12 +66,6 @@ func TestMain(m *testing.M) {
 		return code
 	}))
 }
-
-// suite is all that is to leave no goroutine.
-type suite func() int
-
-// Run implements goleak.TestingM.
-func (s suite) Run() int { return s() }
 
 // whatLacks is why no kubelet can run here, "" if one can.
 func whatLacks() string {

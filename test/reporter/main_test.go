@@ -36,13 +36,7 @@ const (
 // shared is the cluster of all tests. Each makes nodes of its own.
 var shared *cluster.Cluster
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(suite(func() int { return run(m) })) }
-
-// suite is all that is to leave no goroutine.
-type suite func() int
-
-// Run implements goleak.TestingM.
-func (s suite) Run() int { return s() }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(controlplane.Suite(func() int { return run(m) })) }
 
 func run(m *testing.M) int {
 	ctx := context.Background()

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
+	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
 
 // patience is how long anything may take that takes a moment.
@@ -29,14 +30,8 @@ const patience = 60 * time.Second
 var started []*cluster.Cluster
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(suite(func() int { return run(m) }))
+	goleak.VerifyTestMain(controlplane.Suite(func() int { return run(m) }))
 }
-
-// suite is all that is to leave no goroutine.
-type suite func() int
-
-// Run implements goleak.TestingM.
-func (s suite) Run() int { return s() }
 
 func run(m *testing.M) int {
 	code := m.Run()

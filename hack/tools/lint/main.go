@@ -1,4 +1,4 @@
-// Lint finds mistakes that the compiler and go vet let pass. It runs under go vet, which gives it packages that are compiled already
+// Command lint finds mistakes that the compiler and go vet let pass. It runs under go vet, which gives it packages that are compiled already
 // and remembers what was found sound:
 //
 //	go vet -vettool=bin/lint ./...

@@ -321,6 +321,7 @@ func (l *Ledger) Recall() {
 	l.repairs.fallen = nil
 	now := l.repairs.Clock.Now()
 	slices.SortFunc(fallen, func(a, b *v1.Pod) int { return fellAt(a).Compare(fellAt(b)) })
+	var gangs []*entry // as their first members failed
 	ofGang := map[*entry][]*v1.Pod{}
 	for _, pod := range fallen {
 		m, ok := l.members[nameOf(pod)]
@@ -329,10 +330,14 @@ func (l *Ledger) Recall() {
 		}
 		e := l.gangs[m.key]
 		if timeout := l.repairs.Policies[pod.Spec.SchedulerName].Timeout; fellAt(pod).Add(timeout).After(now) && !e.isReplaced(m, pod) {
+			if ofGang[e] == nil {
+				gangs = append(gangs, e)
+			}
 			ofGang[e] = append(ofGang[e], pod)
 		}
 	}
-	for e, pods := range ofGang {
+	for _, e := range gangs {
+		pods := ofGang[e]
 		if e.isSound() && len(pods) > e.missing() {
 			pods = pods[len(pods)-e.missing():] // others came in the place of those that failed before
 		}

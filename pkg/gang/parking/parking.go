@@ -9,9 +9,12 @@
 //	   └────────────────────────────────────────────────────────────────────► back to the queue
 //	            something happened during the try
 //
-// Invariants: what may be room is counted before anybody is told of it, and a try counts from before it looks at the cluster; so a
-// gang that was refused on an older picture of it is not parked. Nothing is parked for longer than [Longest], whatever was missed.
-// Who is parked is not looked at again until then: room must be told of by whoever can make any.
+// Invariants: nobody is parked before there is somebody who reads [Lot.News] and has gangs tried. What may be room is counted before anybody
+// is told of it. Nothing is parked for longer than [Longest], whatever was missed. Who is parked is not looked at again until then: room
+// must be told of by whoever can make any.
+//
+// What it misses: the scheduler's picture of the cluster may be older than the moment of a try, since it hears of changes on a way of
+// its own. Who reads the news opens the lot again for that, some times after there was room.
 //
 // Cost: a lock per question. It remembers nothing of gangs that changed, and of others a few words.
 // All methods may be called from any goroutine.
@@ -37,6 +40,7 @@ type Lot struct {
 	mu     sync.Mutex
 	moment Moment
 	isRoom bool // since that was last asked
+	isRead bool // somebody reads the news
 	parked map[gang.Key]parked
 }
 
@@ -96,10 +100,15 @@ func (l *Lot) tell() {
 	}
 }
 
-// News has something to read after gangs may have ceased to be parked.
-func (l *Lot) News() <-chan struct{} { return l.news }
+// News has something to read after gangs may have ceased to be parked. To ask for it is to undertake to read it.
+func (l *Lot) News() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.isRead = true
+	return l.news
+}
 
-// Now is to be asked before a try looks at the cluster.
+// Now is to be asked when a try begins.
 func (l *Lot) Now() Moment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,7 +119,7 @@ func (l *Lot) Now() Moment {
 func (l *Lot) Park(key gang.Key, began Moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if began == l.moment {
+	if l.isRead && began == l.moment {
 		l.parked[key] = parked{began, l.clock.Now().Add(Longest)}
 	}
 }

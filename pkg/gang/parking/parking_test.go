@@ -29,13 +29,14 @@ func TestHowLongAGangIsParked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			clk := testclock.NewFakeClock(time.Unix(1_700_000_000, 0))
 			l := NewLot(clk)
+			news := l.News()
 			l.Park(a, l.Now())
 			assert.True(t, l.Holds(a))
 			assert.False(t, l.Holds(b))
 			test.then(l, clk)
 			assert.Equal(t, test.parked, l.Holds(a))
 			select {
-			case <-l.News():
+			case <-news:
 				assert.True(t, test.isNews)
 			default:
 				assert.False(t, test.isNews)
@@ -44,8 +45,16 @@ func TestHowLongAGangIsParked(t *testing.T) {
 	}
 }
 
+// As in a program that has the ledger and no waker.
+func TestNobodyIsParkedWhoNobodyWouldWake(t *testing.T) {
+	l := NewLot(testclock.NewFakeClock(time.Unix(1_700_000_000, 0)))
+	l.Park(gang.KeyOf("ns", "a"), l.Now())
+	assert.False(t, l.Holds(gang.KeyOf("ns", "a")))
+}
+
 func TestNothingIsKeptOfGangsThatChanged(t *testing.T) {
 	l := NewLot(testclock.NewFakeClock(time.Unix(1_700_000_000, 0)))
+	l.News()
 	l.Park(gang.KeyOf("ns", "a"), l.Now())
 	l.Changed(gang.KeyOf("ns", "a"))
 	assert.Empty(t, l.parked)

@@ -110,6 +110,7 @@ func newPlay(min int32) (*Gang, *stage, *diary) {
 
 func TestAGangThatIsParkedIsNotTried(t *testing.T) {
 	g, _, _ := newPlay(0)
+	g.lot.News()
 	g.lot.Park(gang.KeyOf("ns", "volcano:train"), g.lot.Now())
 	require.Equal(t, "it was refused, and nothing has happened since that could help it", g.PreEnqueue(t.Context(), gangMember(0)).Message())
 
