@@ -22,6 +22,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/phalanx-scheduler/phalanx/pkg/gang/parking"
 	"github.com/phalanx-scheduler/phalanx/test/cluster"
 	"github.com/phalanx-scheduler/phalanx/test/controlplane"
 )
@@ -35,6 +36,7 @@ func main() {
 	flag.IntVar(&s.room, "room", 20, "gangs that find room at each start")
 	flag.IntVar(&s.starts, "starts", 4, "how often the scheduler starts with all of it, at least 2")
 	flag.DurationVar(&s.rest, "rest", time.Minute, "how long it is watched at rest")
+	flag.DurationVar(&s.settled, "settled", parking.Longest, "how long it is watched at rest once it has stopped to try refused gangs again")
 	flag.DurationVar(&s.churn, "churn", 2*time.Minute, "how long it is watched while gangs come and go")
 	flag.BoolVar(&s.heap, "heap", true, "wait for the garbage collector, so that what is in use can be told")
 	flag.StringVar(&s.profiles, "profiles", "", "a folder for CPU profiles")

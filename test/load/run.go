@@ -20,7 +20,8 @@ type size struct {
 	nodes, pods, gangs, hostile int
 	// starts is how often the scheduler is started with all of it; room is how many gangs find room at each start.
 	starts, room int
-	rest, churn  time.Duration
+	// settled is how long a scheduler is watched at rest that has stopped to try gangs again.
+	rest, settled, churn time.Duration
 	// heap waits for the garbage collector, which comes every two minutes, so that what is in use can be told from what was.
 	heap bool
 	// profiles is a folder for CPU profiles, "" for none: they cost something themselves.
@@ -63,8 +64,13 @@ func (l *load) run(ctx context.Context) error {
 		if err := l.start(ctx, phase.what); err != nil {
 			return err
 		}
-		if err := l.atRest(ctx, phase.what); err != nil {
+		if err := l.atRest(ctx, phase.what, l.rest); err != nil {
 			return err
+		}
+		if l.nextGang > 0 && l.settled > 0 {
+			if err := errors.Join(l.settle(ctx), l.atRest(ctx, phase.what+", settled", l.settled)); err != nil {
+				return err
+			}
 		}
 		if err := l.stop(); err != nil {
 			return err
@@ -180,13 +186,32 @@ func (l *load) until(ctx context.Context, w *watcher, what string, is func(state
 	return s, nil
 }
 
+// quiet is longer than the waker's longest pause between two looks for room, after which it stops.
+const quiet = 35 * time.Second
+
+// settle waits until no gang has been tried for so long that none will be, until its time in the parking lot is over.
+func (l *load) settle(ctx context.Context) error {
+	begin, last, since := time.Now(), -1.0, time.Now()
+	err := wait.PollUntilContextTimeout(ctx, time.Second, patience, true, func(ctx context.Context) (bool, error) {
+		now, err := l.counts(ctx)
+		if now.tries != last {
+			last, since = now.tries, time.Now()
+		}
+		return time.Since(since) > quiet, err
+	})
+	if err == nil {
+		l.say("settled after %s and %.0f tries", since.Sub(begin).Round(time.Second), last)
+	}
+	return err
+}
+
 // atRest measures a scheduler that nothing happens to.
-func (l *load) atRest(ctx context.Context, with string) error {
+func (l *load) atRest(ctx context.Context, with string, rest time.Duration) error {
 	defer l.profile(ctx, "rest with "+with)()
 	begin := time.Now()
 	before, err1 := l.scheduler.Usage()
 	did, err2 := l.counts(ctx)
-	if err := errors.Join(err1, err2, sleep(ctx, l.rest)); err != nil {
+	if err := errors.Join(err1, err2, sleep(ctx, rest)); err != nil {
 		return err
 	}
 	after, err1 := l.scheduler.Usage()
