@@ -45,13 +45,14 @@ pkg/gang/repair                 [api]       pkg/gang
 pkg/gang/parking                [api]       pkg/gang
 pkg/gang/ledger                 [api]       pkg/gang pkg/gang/feed pkg/gang/parking pkg/gang/repair
 pkg/gang/scribe                 [api]       pkg/gang pkg/gang/ledger
+pkg/plugins/internal/arguments   [scheduler]
 pkg/plugins/gang/internal/cluster [scheduler] pkg/fabric pkg/gang/volcano/hypernode pkg/placement
-pkg/plugins/gang                [scheduler] pkg/explain pkg/fabric pkg/gang pkg/gang/ledger pkg/gang/parking pkg/gang/repair pkg/gang/volcano/hypernode pkg/placement pkg/plugins/gang/internal/cluster pkg/plugins/gpu
+pkg/plugins/gang                [scheduler] pkg/explain pkg/fabric pkg/gang pkg/gang/ledger pkg/gang/parking pkg/gang/repair pkg/gang/volcano/hypernode pkg/placement pkg/plugins/gang/internal/cluster pkg/plugins/gpu pkg/plugins/internal/arguments
 pkg/plugins/gpu/internal/wish   [api]       pkg/gang pkg/gpu pkg/gpu/links
 pkg/plugins/gpu/internal/pulse  [api]
 pkg/plugins/gpu/internal/claims [api]
 pkg/plugins/gpu/internal/offer  [scheduler] pkg/gang pkg/gpu pkg/gpu/links pkg/plugins/gpu/internal/claims pkg/plugins/gpu/internal/wish
-pkg/plugins/gpu                 [scheduler] pkg/plugins/gpu/internal/claims pkg/plugins/gpu/internal/offer pkg/plugins/gpu/internal/pulse pkg/plugins/gpu/internal/wish
+pkg/plugins/gpu                 [scheduler] pkg/plugins/gpu/internal/claims pkg/plugins/gpu/internal/offer pkg/plugins/gpu/internal/pulse pkg/plugins/gpu/internal/wish pkg/plugins/internal/arguments
 pkg/scheduler                   [scheduler] pkg/gang pkg/gang/coscheduling pkg/gang/ledger pkg/gang/native pkg/gang/parking pkg/gang/repair pkg/gang/scribe pkg/gang/volcano pkg/gang/volcano/hypernode pkg/plugins/gang pkg/plugins/gpu
 pkg/reporter                    [lean]      pkg/gpu pkg/gpu/health
 pkg/reporter/internal/fake      [lean]      pkg/gpu pkg/reporter

@@ -1,19 +1,16 @@
 package gang
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	configv1 "k8s.io/kube-scheduler/config/v1"
-	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/internal/arguments"
 )
 
 // DefaultScheduleTimeoutSeconds is how long reserved members wait for the rest of their gang where nobody says otherwise.
@@ -63,17 +60,11 @@ func (a *GangArgs) DeepCopyObject() runtime.Object {
 	return &out
 }
 
-// AddToScheme teaches the scheduler's configuration to decode, default and encode GangArgs. One type serves as the
-// versioned and as the internal one: it has a single version so far.
-func AddToScheme(scheme *runtime.Scheme) error {
-	for _, version := range []schema.GroupVersion{configv1.SchemeGroupVersion, config.SchemeGroupVersion} {
-		scheme.AddKnownTypes(version, &GangArgs{})
-	}
-	scheme.AddTypeDefaultingFunc(&GangArgs{}, func(object any) { object.(*GangArgs).setDefaults() })
-	return nil
-}
+// AddToScheme teaches the scheduler's configuration to decode, default and encode GangArgs.
+func AddToScheme(scheme *runtime.Scheme) error { return arguments.AddToScheme[GangArgs](scheme) }
 
-func (a *GangArgs) setDefaults() {
+// SetDefaults fills in what is unset.
+func (a *GangArgs) SetDefaults() {
 	if a.ScheduleTimeoutSeconds == nil {
 		seconds := int32(DefaultScheduleTimeoutSeconds)
 		a.ScheduleTimeoutSeconds = &seconds
@@ -134,30 +125,9 @@ func (t *Topology) validate(path *field.Path) error {
 
 // RepairPolicy is what a profile's arguments say of gangs that lost members.
 func RepairPolicy(object runtime.Object) (repair.Policy, error) {
-	args, err := argsOf(object)
+	args, err := arguments.Of[GangArgs](Name, object)
 	if err != nil {
 		return repair.Policy{}, err
 	}
 	return repair.Policy{Timeout: args.RepairTimeout.Duration, Restart: args.AfterRepair == AfterRepairRestart}, nil
-}
-
-// argsOf accepts what the framework hands to a plugin: typed arguments, or nothing.
-func argsOf(object runtime.Object) (*GangArgs, error) {
-	args := &GangArgs{}
-	switch o := object.(type) {
-	case nil:
-	case *GangArgs:
-		args = o.DeepCopyObject().(*GangArgs)
-	case *runtime.Unknown:
-		if len(o.Raw) > 0 {
-			return nil, fmt.Errorf("pluginConfig of %s: its arguments must be of kind GangArgs in %s", Name, configv1.SchemeGroupVersion)
-		}
-	default:
-		return nil, fmt.Errorf("pluginConfig of %s: want GangArgs, got %T", Name, object)
-	}
-	args.setDefaults()
-	if err := args.Validate(); err != nil {
-		return nil, fmt.Errorf("pluginConfig of %s: %w", Name, err)
-	}
-	return args, nil
 }

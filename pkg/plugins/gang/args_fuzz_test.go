@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/internal/arguments"
 )
 
 // FuzzArgs reads arguments as kube-scheduler reads a configuration file's: whatever they are, they are refused or they make
@@ -39,7 +40,7 @@ func FuzzArgs(f *testing.F) {
 		if err != nil {
 			return
 		}
-		args, err := argsOf(object)
+		args, err := arguments.Of[GangArgs](Name, object)
 		if err != nil {
 			return
 		}

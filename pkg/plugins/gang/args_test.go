@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang/repair"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/internal/arguments"
 )
 
 func TestArguments(t *testing.T) {
@@ -26,7 +27,7 @@ func TestArguments(t *testing.T) {
 		"another plugin's argument": {&runtime.Unknown{Raw: []byte("{}")}, 0, "pluginConfig of Gang: its arguments must be of kind GangArgs in kubescheduler.config.k8s.io/v1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args, err := argsOf(c.object)
+			args, err := arguments.Of[GangArgs](Name, c.object)
 			if c.err != "" {
 				require.EqualError(t, err, c.err)
 				return
@@ -86,7 +87,7 @@ func TestArgumentsOfTopology(t *testing.T) {
 		"one label twice":            {Topology{Levels: []Level{level("a", "rack"), level("b", "rack")}}, nil, `topology.levels[1].nodeLabel: Duplicate value: "rack"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args, err := argsOf(&GangArgs{Topology: c.topology})
+			args, err := arguments.Of[GangArgs](Name, &GangArgs{Topology: c.topology})
 			if c.err != "" {
 				require.EqualError(t, err, "pluginConfig of Gang: "+c.err)
 				return

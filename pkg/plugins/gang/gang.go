@@ -37,6 +37,7 @@ import (
 	"github.com/phalanx-scheduler/phalanx/pkg/placement"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/internal/arguments"
 )
 
 // Name is the plugin's name in profiles and pluginConfig.
@@ -111,7 +112,7 @@ type GPUs interface {
 // Factory returns what the framework builds the plugin with, once per profile.
 func Factory(account Account, hyperNodes HyperNodes, gpus GPUs) frameworkruntime.PluginFactory {
 	return func(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-		args, err := argsOf(object)
+		args, err := arguments.Of[GangArgs](Name, object)
 		if err != nil {
 			return nil, err
 		}

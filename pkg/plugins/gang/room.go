@@ -16,6 +16,7 @@ import (
 
 	"github.com/phalanx-scheduler/phalanx/pkg/fabric"
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gang/internal/cluster"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/internal/arguments"
 )
 
 // roomGPU is the resource that room is measured in, roomSizes how many of it a member may ask for: those that gangs ask for.
@@ -41,7 +42,7 @@ type Room struct {
 
 // NewRoom measures by the levels of a profile's arguments.
 func NewRoom(sched *core.Scheduler, hyperNodes HyperNodes, args runtime.Object) (*Room, error) {
-	own, err := argsOf(args)
+	own, err := arguments.Of[GangArgs](Name, args)
 	if err != nil {
 		return nil, err
 	}

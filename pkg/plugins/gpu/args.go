@@ -5,13 +5,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	configv1 "k8s.io/kube-scheduler/config/v1"
-	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/offer"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/internal/arguments"
 )
 
 // The defaults of what profiles share.
@@ -128,18 +126,11 @@ func copied[T any](p *T) *T {
 	return &value
 }
 
-// AddToScheme teaches the scheduler's configuration to decode, default and encode GPUArgs. One type serves as the versioned
-// and as the internal one: it has a single version so far.
-func AddToScheme(scheme *runtime.Scheme) error {
-	for _, version := range []schema.GroupVersion{configv1.SchemeGroupVersion, config.SchemeGroupVersion} {
-		scheme.AddKnownTypes(version, &GPUArgs{})
-	}
-	scheme.AddTypeDefaultingFunc(&GPUArgs{}, func(object any) { object.(*GPUArgs).setDefaults() })
-	return nil
-}
+// AddToScheme teaches the scheduler's configuration to decode, default and encode GPUArgs.
+func AddToScheme(scheme *runtime.Scheme) error { return arguments.AddToScheme[GPUArgs](scheme) }
 
-// setDefaults leaves out what another profile may say.
-func (a *GPUArgs) setDefaults() {
+// SetDefaults leaves out what another profile may say.
+func (a *GPUArgs) SetDefaults() {
 	for _, one := range a.Weights.all() {
 		if *one.value == nil {
 			value := one.unset
@@ -171,25 +162,4 @@ func (a *GPUArgs) Validate() error {
 		return field.Invalid(field.NewPath("maxStalePercent"), *percent, "must be from 0 to 100")
 	}
 	return nil
-}
-
-// argsOf accepts what the framework hands to a plugin: typed arguments, or nothing.
-func argsOf(object runtime.Object) (*GPUArgs, error) {
-	args := &GPUArgs{}
-	switch o := object.(type) {
-	case nil:
-	case *GPUArgs:
-		args = o.DeepCopyObject().(*GPUArgs)
-	case *runtime.Unknown:
-		if len(o.Raw) > 0 {
-			return nil, fmt.Errorf("pluginConfig of %s: its arguments must be of kind GPUArgs in %s", Name, configv1.SchemeGroupVersion)
-		}
-	default:
-		return nil, fmt.Errorf("pluginConfig of %s: want GPUArgs, got %T", Name, object)
-	}
-	args.setDefaults()
-	if err := args.Validate(); err != nil {
-		return nil, fmt.Errorf("pluginConfig of %s: %w", Name, err)
-	}
-	return args, nil
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/plugins/gpu/internal/offer"
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/internal/arguments"
 )
 
 func TestArguments(t *testing.T) {
@@ -34,7 +35,7 @@ func TestArguments(t *testing.T) {
 		"another plugin's argument": {&runtime.Unknown{Raw: []byte("{}")}, "its arguments must be of kind GPUArgs in kubescheduler.config.k8s.io/v1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args, err := argsOf(test.object)
+			args, err := arguments.Of[GPUArgs](Name, test.object)
 			if test.err != "" {
 				require.EqualError(t, err, "pluginConfig of GPU: "+test.err)
 				return
@@ -48,7 +49,7 @@ func TestArguments(t *testing.T) {
 }
 
 func TestDefaultWeightsAreWhatTheyAreSaidToBe(t *testing.T) {
-	args, err := argsOf(nil)
+	args, err := arguments.Of[GPUArgs](Name, nil)
 	require.NoError(t, err)
 	number := ptr.To[int32]
 	assert.Equal(t, Weights{
@@ -57,7 +58,7 @@ func TestDefaultWeightsAreWhatTheyAreSaidToBe(t *testing.T) {
 }
 
 func TestArgumentsAreCopiedWhole(t *testing.T) {
-	args, err := argsOf(&GPUArgs{ReporterNamespace: ptr.To("a"), StaleAfterSeconds: ptr.To[int32](1), MaxStalePercent: ptr.To[int32](2)})
+	args, err := arguments.Of[GPUArgs](Name, &GPUArgs{ReporterNamespace: ptr.To("a"), StaleAfterSeconds: ptr.To[int32](1), MaxStalePercent: ptr.To[int32](2)})
 	require.NoError(t, err)
 	copied := args.DeepCopyObject().(*GPUArgs)
 	require.Equal(t, args, copied)
@@ -65,7 +66,7 @@ func TestArgumentsAreCopiedWhole(t *testing.T) {
 		**one.value = 99
 	}
 	*args.ReporterNamespace, *args.StaleAfterSeconds, *args.MaxStalePercent = "b", 3, 4
-	again, err := argsOf(&GPUArgs{ReporterNamespace: ptr.To("a"), StaleAfterSeconds: ptr.To[int32](1), MaxStalePercent: ptr.To[int32](2)})
+	again, err := arguments.Of[GPUArgs](Name, &GPUArgs{ReporterNamespace: ptr.To("a"), StaleAfterSeconds: ptr.To[int32](1), MaxStalePercent: ptr.To[int32](2)})
 	require.NoError(t, err)
 	require.Equal(t, again, copied)
 }
@@ -116,7 +117,7 @@ func FuzzArgs(f *testing.F) {
 		if err != nil {
 			return
 		}
-		args, err := argsOf(object)
+		args, err := arguments.Of[GPUArgs](Name, object)
 		if err != nil {
 			return
 		}

@@ -34,6 +34,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+
+	"github.com/phalanx-scheduler/phalanx/pkg/plugins/internal/arguments"
 )
 
 // Name is the plugin's name in profiles and pluginConfig.
@@ -62,7 +64,7 @@ var (
 // Factory returns what the framework builds the plugin with, once per profile.
 func Factory(fleet *Fleet) frameworkruntime.PluginFactory {
 	return func(_ context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-		args, err := argsOf(object)
+		args, err := arguments.Of[GPUArgs](Name, object)
 		if err != nil {
 			return nil, err
 		}
