@@ -140,10 +140,10 @@ bench-load: ## Measure start, memory and CPU with 5,000 nodes, 40,000 pods and 2
 	go run ./test/load $(LOAD_ARGS)
 
 .PHONY: lint
-lint: ## Look for mistakes that need no test to be seen
+lint: ## Look for mistakes that need no test to be seen, by the list in .golangci.yml; the first time takes minutes
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
+	$(TOOL) golangci-lint run ./...
 	@if $(HAS_CC); then CGO_ENABLED=1 go vet ./pkg/reporter/... ./cmd/phalanx-reporter ./test/kubelet/besteffort; fi
 	cd test/bench/harness && go vet ./...
 	cd test/foreign && go vet ./...
@@ -152,11 +152,6 @@ lint: ## Look for mistakes that need no test to be seen
 	@for script in $$(git ls-files '*.sh') .ci/run; do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh') .ci/run; \
 		else echo "Scripts were parsed, and not examined further: there is no shellcheck"; fi
-
-.PHONY: analyze
-analyze: ## Look for more mistakes, by the list in hack/tools/lint; the first time reads all of Kubernetes, which takes minutes
-	cd hack/tools && go build -o ../../bin/lint ./lint
-	go vet -vettool=$(CURDIR)/bin/lint $(or $(PACKAGES),./...)
 
 .PHONY: gosec
 gosec: ## Look for unsafe patterns in what ships

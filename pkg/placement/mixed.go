@@ -210,9 +210,9 @@ func (m *mix) untouched(class, depth, domain, most int) []int {
 	v.first, v.last = m.v.first, m.v.last
 	v.problem = Problem{Classes: m.v.problem.Classes[class : class+1]}
 	v.classes = grow(v.classes, 1)
-	r, first, last := &v.classes[0], 0, 0
+	r := &v.classes[0]
 	r.own = resize(r.own, v.tree.Len())
-	first, last = v.span(depth, domain)
+	first, last := v.span(depth, domain)
 	copy(r.own[first:last], m.v.classes[class].slots[first:last])
 	for node := range m.fills {
 		r.own[node] = 0

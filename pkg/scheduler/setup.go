@@ -223,7 +223,7 @@ func quietAboutMembers(handle core.FailureHandlerFn) core.FailureHandlerFn {
 	return func(ctx context.Context, profile framework.Framework, info *framework.QueuedPodInfo, status *fwk.Status, nominating *fwk.NominatingInfo, start time.Time) {
 		if info.Pod.Spec.SchedulingGroup != nil && status.IsRejected() {
 			ctx = klog.NewContext(ctx, klog.FromContext(ctx).V(memberVerbosity))
-			if _, isAboutNodes := status.AsError().(*framework.FitError); !isAboutNodes {
+			if _, isAboutNodes := status.AsError().(*framework.FitError); !isAboutNodes { //nolint:errorlint // the core looks at it in the same way
 				status = fwk.NewStatus(status.Code()).WithError(&framework.FitError{
 					Pod:       info.Pod,
 					Diagnosis: framework.Diagnosis{NodeToStatus: framework.NewDefaultNodeToStatus(), UnschedulablePlugins: sets.New(gangplugin.Name)},

@@ -2,7 +2,6 @@ package atomic
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -65,7 +64,7 @@ func (s *scene) runGang(name string) {
 		}
 		return bound == g.members, err
 	})
-	require.NoError(s.t, err, fmt.Sprintf("%d of %d members of %s are bound", bound, g.members, name))
+	require.NoError(s.t, err, "%d of %d members of %s are bound", bound, g.members, name)
 }
 
 // leaseChanges returns how many replicas have led so far.

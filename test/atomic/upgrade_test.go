@@ -58,7 +58,8 @@ func TestAnUpgradeAndARollbackUnderLoad(t *testing.T) {
 	roll.start("")
 	ctx, stopLoad := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- s.keepBusy(ctx, dialectsOf(t, c)) }()
+	dialects := dialectsOf(t, c)
+	go func() { ended <- s.keepBusy(ctx, dialects) }()
 	for _, program := range []string{next, next, "", ""} {
 		roll.start(program)
 		s.waitForHalfBound()

@@ -174,7 +174,7 @@ func openLog(path string) (*os.File, error) {
 func withTail(err error, logPath string) error {
 	tail, readErr := logTail(logPath)
 	if readErr != nil {
-		return fmt.Errorf("%w (its log cannot be read: %v)", err, readErr)
+		return fmt.Errorf("%w (its log cannot be read: %w)", err, readErr)
 	}
 	if tail == "" {
 		return fmt.Errorf("%w (%s is empty)", err, filepath.Base(logPath))

@@ -67,13 +67,16 @@ func (w *world) nodes() []v1.Node {
 func (w *world) waitSaying(name, part string) {
 	w.t.Helper()
 	w.eventually(func(ctx context.Context) string {
-		for _, p := range w.pods(ctx, name) {
+		pods := w.pods(ctx, name)
+		if len(pods) == 0 {
+			return "pod " + name
+		}
+		for _, p := range pods {
 			if c := condition(&p, v1.PodScheduled); c == nil || c.Status != v1.ConditionFalse || !strings.Contains(c.Message, part) {
 				return fmt.Sprintf("%q on %s: it shows %v", part, p.Name, c)
 			}
-			return ""
 		}
-		return "pod " + name
+		return ""
 	})
 }
 

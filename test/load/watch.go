@@ -17,12 +17,11 @@ import (
 
 // watcher follows the pods of gangs that wait.
 type watcher struct {
-	mu     sync.Mutex
-	bound  map[string]int       // members with a node, by gang
-	whole  map[string]time.Time // when the last member of a gang got one
-	told   map[string]bool      // gangs of which a member says why it waits
-	first  time.Time            // the first pod to get a node since the last mark
-	marked time.Time
+	mu    sync.Mutex
+	bound map[string]int       // members with a node, by gang
+	whole map[string]time.Time // when the last member of a gang got one
+	told  map[string]bool      // gangs of which a member says why it waits
+	first time.Time            // the first pod to get a node since the last mark
 }
 
 // watch follows pods with the role until the context ends; it returns once it has seen those that there are.

@@ -29,7 +29,7 @@ var (
 // TestBasesArePinnedAndDistroless reads the Dockerfile line by line.
 func TestBasesArePinnedAndDistroless(t *testing.T) {
 	dockerfile := read(t, root(t), "Dockerfile")
-	assert.Equal(t, strings.Count(dockerfile, "\nFROM "), len(from.FindAllString(dockerfile, -1)), "a FROM that this test cannot read")
+	assert.Len(t, from.FindAllString(dockerfile, -1), strings.Count(dockerfile, "\nFROM "), "a FROM that this test cannot read")
 	assert.NotContains(t, dockerfile, "latest")
 	bases := map[string]string{}
 	for _, stage := range from.FindAllStringSubmatch(dockerfile, -1) {

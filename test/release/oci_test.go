@@ -97,7 +97,7 @@ func (l layout) blob(t *testing.T, d descriptor) string {
 	t.Helper()
 	content, ok := l["blobs/"+strings.Replace(d.Digest, ":", "/", 1)]
 	require.True(t, ok, "%s is missing", d.Digest)
-	require.EqualValues(t, d.Size, len(content))
+	require.Len(t, content, int(d.Size))
 	require.Equal(t, d.Digest, digest(content))
 	return string(content)
 }

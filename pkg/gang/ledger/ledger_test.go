@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 	"pgregory.net/rapid"
 
 	"github.com/phalanx-scheduler/phalanx/pkg/gang"
@@ -463,7 +464,7 @@ func TestTheCoreGetsToKnowPodsWithANodeFirstAndThenTheOldest(t *testing.T) {
 		}
 		b.set(p)
 	}
-	list, err := b.Pods.ListerWatcher().List(metav1.ListOptions{})
+	list, err := b.Pods.ListerWatcher().(cache.ListerWatcherWithContext).ListWithContext(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	var names []string
 	for _, p := range list.(*v1.PodList).Items {

@@ -433,7 +433,7 @@ func TestKeptPlacesOverAnyLife(t *testing.T) {
 					require.Empty(t, kept, "nothing for a gang of which nobody runs")
 				}
 				state, _ := b.State(train())
-				require.Equal(t, int(state.Progress.Repair.Kept), len(kept))
+				require.Len(t, kept, int(state.Progress.Repair.Kept))
 				require.Equal(t, state.Progress.Repair.Phase == gang.Repairing, b.CountRepairs() == 1)
 				var onNodes int
 				for _, node := range b.Places().Nodes() {

@@ -223,7 +223,7 @@ func (w *world) score(t testing.TB, pod *v1.Pod, info fwk.NodeInfo) int64 {
 	score, status := w.Score(t.Context(), state, pod, info)
 	require.True(t, status.IsSuccess(), status.Message())
 	require.GreaterOrEqual(t, score, int64(0))
-	require.LessOrEqual(t, score, fwk.MaxNodeScore)
+	require.LessOrEqual(t, score, fwk.MaxScore)
 	return score
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -212,7 +213,7 @@ func TestWaitFor(t *testing.T) {
 		done := make(chan observe.Gang)
 		go func() {
 			got, err := s.WaitFor(t.Context(), g.Key(), exists)
-			require.NoError(t, err)
+			assert.NoError(t, err)
 			done <- got
 		}()
 		synctest.Wait()

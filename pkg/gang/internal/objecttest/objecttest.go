@@ -47,7 +47,7 @@ func Phase(t require.TestingT, object *unstructured.Unstructured) string {
 
 // AssertGroup compares two groups, and their quantities by value.
 func AssertGroup(t require.TestingT, want, got gang.Group) {
-	assert.Equal(t, len(want.MinResources), len(got.MinResources), "minResources: %v", got.MinResources)
+	assert.Len(t, got.MinResources, len(want.MinResources), "minResources")
 	for name, quantity := range want.MinResources {
 		assert.Zero(t, quantity.Cmp(got.MinResources[name]), name)
 	}
