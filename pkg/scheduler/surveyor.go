@@ -19,8 +19,8 @@ import (
 // writes a fabric down writes it object by object.
 const surveyInterval = time.Second
 
-// surveyor looks at the HyperNodes after each change. It wakes refused gangs, for which there may be a domain now, and tells
-// about each HyperNode what of it is ignored: by an event, when that changes.
+// surveyor looks at the HyperNodes after each change. It finds out where the nodes stand, beside the scheduling loop; wakes refused
+// gangs, for which there may be a domain now; and tells about each HyperNode what of it is ignored: by an event, when that changes.
 type surveyor struct {
 	hyperNodes *hypernode.Set
 	nodes      corelisters.NodeLister
@@ -31,27 +31,28 @@ type surveyor struct {
 
 // run surveys until the context is done.
 func (s *surveyor) run(ctx context.Context) {
-	told := map[types.UID]string{}
+	var problems []hypernode.Problem
+	told, next := map[types.UID]string{}, (<-chan time.Time)(nil)
 	for {
 		select {
 		case <-s.hyperNodes.Changed():
+			problems = s.hyperNodes.Resolve(s.eachNode)
+			s.hasRoom()
+			if next == nil {
+				next = s.clock.After(surveyInterval)
+			}
+		case <-next:
+			told, next = s.tell(ctx, problems, told), nil
 		case <-ctx.Done():
 			return
 		}
-		s.hasRoom()
-		select {
-		case <-s.clock.After(surveyInterval):
-		case <-ctx.Done():
-			return
-		}
-		told = s.tell(ctx, told)
 	}
 }
 
 // tell says what was not told before, and returns what has been told now.
-func (s *surveyor) tell(ctx context.Context, before map[types.UID]string) map[types.UID]string {
+func (s *surveyor) tell(ctx context.Context, problems []hypernode.Problem, before map[types.UID]string) map[types.UID]string {
 	told := map[types.UID]string{}
-	for _, p := range s.hyperNodes.Problems(s.eachNode) {
+	for _, p := range problems {
 		if told[p.UID] = p.Sentence; before[p.UID] == p.Sentence {
 			continue
 		}

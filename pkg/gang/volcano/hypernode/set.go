@@ -16,10 +16,11 @@ import (
 type Set struct {
 	changed chan struct{} // holds at most one
 
-	mu      sync.Mutex
-	entries map[string]entry
-	tree    *Tree
-	isStale bool
+	mu         sync.Mutex
+	entries    map[string]entry
+	tree       *Tree
+	isStale    bool // the tree is that of before a change
+	isResolved bool // somebody else sees to that
 }
 
 type entry struct {
@@ -35,33 +36,46 @@ func NewSet() *Set {
 }
 
 // Current returns the tree of the HyperNodes, nil if none has a tier. It is the same until a HyperNode changes, comes or
-// goes, and is made when somebody asks: many may change at a time.
+// goes. Until [Set.Resolve] has been called it is made when somebody asks, since many may change at a time; from then on it is what
+// the last call of that made, and asking takes no time.
 func (s *Set) Current() *Tree {
-	if t := s.current(); len(t.Tiers()) > 0 {
-		return t
-	}
-	return nil
-}
-
-// Problems returns what is ignored: see [Tree.Problems].
-func (s *Set) Problems(nodes iter.Seq2[string, map[string]string]) []Problem {
-	return s.current().Problems(nodes)
-}
-
-func (s *Set) current() *Tree {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isStale {
-		all := make([]*HyperNode, 0, len(s.entries))
-		for _, e := range s.entries {
-			all = append(all, e.HyperNode)
-		}
-		s.tree, s.isStale = NewTree(all), false
+	if s.isStale && !s.isResolved {
+		s.tree, s.isStale = NewTree(s.all()), false
+	}
+	if len(s.tree.Tiers()) == 0 {
+		return nil
 	}
 	return s.tree
 }
 
-// Changed tells that Current returns another tree than before; once, however often that happened. One goroutine may listen.
+// Resolve makes the tree of the HyperNodes that there are, which Current returns from then on, and returns what is ignored: see
+// [Tree.Problems]. nodes are all nodes and their labels: where they stand is found out here, so that nobody who schedules waits for
+// costly patterns. One goroutine may call it, and has to after each change.
+func (s *Set) Resolve(nodes iter.Seq2[string, map[string]string]) []Problem {
+	s.mu.Lock()
+	all := s.all()
+	s.mu.Unlock()
+	t := NewTree(all)
+	t.know(nodes)
+	problems := t.Problems(nodes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tree, s.isResolved = t, true
+	return problems
+}
+
+// all returns the HyperNodes in no order. The lock is held.
+func (s *Set) all() []*HyperNode {
+	all := make([]*HyperNode, 0, len(s.entries))
+	for _, e := range s.entries {
+		all = append(all, e.HyperNode)
+	}
+	return all
+}
+
+// Changed tells that HyperNodes are not what they were; once, however often that happened. One goroutine may listen.
 func (s *Set) Changed() <-chan struct{} { return s.changed }
 
 // change notes a change. The lock is held.

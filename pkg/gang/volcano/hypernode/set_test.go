@@ -10,6 +10,30 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+func TestWhoResolvesSaysWhatIsCurrent(t *testing.T) {
+	s, nodes := NewSet(), map[string]map[string]string{"n1": {"rack": "1"}, "n2": nil}
+	add := func(name, spec string) { require.NoError(t, s.Add(hyperNode(t, name, spec))) }
+	add("a", `{tier: 1, members: [{type: Node, selector: {regexMatch: {pattern: "^n1"}}}]}`)
+	require.Equal(t, []string{"a"}, s.Current().Path("n1", nil), "nobody resolves: it is made when asked for")
+
+	add("b", `{tier: 2, `+exact("HyperNode", "a")+`}`)
+	add("c", `{}`)
+	require.Equal(t, []Problem{{"c", types.UID("uid-of-c"), "spec.tier is missing"}}, s.Resolve(maps.All(nodes)))
+	resolved := s.Current()
+	require.Equal(t, []string{"b", "a"}, resolved.Path("n1", nil))
+	require.Equal(t, []string{"", ""}, resolved.Path("n2", nil))
+	require.Equal(t, []string{"b", "a"}, resolved.Path("n10", nil), "a node that came later")
+	resolved.nodes = newIndex()
+	require.Equal(t, []string{"b", "a"}, resolved.Path("n1", nil), "it was looked up before, and is not again")
+
+	add("r", `{tier: 1, members: [{type: Node, selector: {labelMatch: {matchLabels: {rack: "2"}}}}]}`)
+	require.Same(t, resolved, s.Current(), "it waits for who resolves")
+	s.Resolve(maps.All(nodes))
+	require.Equal(t, []string{"b", "a"}, s.Current().Path("n1", map[string]string{"rack": "1"}))
+	require.Equal(t, []string{"", ""}, s.Current().Path("n2", nil))
+	require.Equal(t, []string{"r", "r"}, s.Current().Path("n2", map[string]string{"rack": "2"}), "it has other labels than it had")
+}
+
 func TestSet(t *testing.T) {
 	s := NewSet()
 	hasChanged := func() bool {
@@ -26,7 +50,6 @@ func TestSet(t *testing.T) {
 	require.NoError(t, s.Add(broken))
 	require.True(t, hasChanged())
 	require.Nil(t, s.Current(), "without a tier it is none")
-	require.Equal(t, []Problem{{"a", types.UID("uid-of-a"), "spec.tier is missing"}}, s.Problems(maps.All(map[string]map[string]string{})))
 
 	sound := hyperNode(t, "a", `{tier: 1, `+exact("Node", "n1")+`}`)
 	require.NoError(t, s.Update(sound))

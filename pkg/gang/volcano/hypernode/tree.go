@@ -3,6 +3,8 @@ package hypernode
 import (
 	"cmp"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -20,9 +22,16 @@ type Tree struct {
 	depths  map[int]int
 	nodes   *index
 	holders map[*HyperNode]*HyperNode
+	known   map[string]standing // where nodes stand, by name; others are looked up
 
 	all      []*HyperNode // by name
 	problems map[*HyperNode]*problem
+}
+
+// standing is where a node with these labels stands: see [Tree.where].
+type standing struct {
+	labels     map[string]string
+	in, inVain []*HyperNode
 }
 
 // problem is what is ignored of a HyperNode: the first sentence, and how many more there are.
@@ -125,8 +134,10 @@ func nameOf(tier []*HyperNode) string {
 
 // hold settles which HyperNode holds which. A holder is of a higher tier: so there is no way around in a circle.
 func (t *Tree) hold(sound []*HyperNode, holding *index) {
-	for _, h := range sound {
-		for _, holder := range holding.find(h.Name, nil) {
+	found := make([][]*HyperNode, len(sound)) // once: it is what costs
+	for i, h := range sound {
+		found[i] = holding.find(h.Name, nil)
+		for _, holder := range found[i] {
 			if holder.Tier > h.Tier {
 				t.holders[h] = holder
 				break
@@ -134,9 +145,9 @@ func (t *Tree) hold(sound []*HyperNode, holding *index) {
 			t.ignore(holder, "member HyperNode %q is of tier %d: it must be of a lower one than %d", h.Name, h.Tier, holder.Tier)
 		}
 	}
-	for _, h := range sound {
+	for i, h := range sound {
 		above := t.above(h)
-		for _, holder := range holding.find(h.Name, nil) {
+		for _, holder := range found[i] {
 			if holder.Tier > h.Tier && !slices.Contains(above, holder) {
 				t.ignore(holder, "member HyperNode %q is in %q already", h.Name, above[1].Name)
 			}
@@ -153,8 +164,21 @@ func (t *Tree) above(h *HyperNode) []*HyperNode {
 	return out
 }
 
+// know looks these nodes up, so that it is done for all that comes. It is called before anybody else has the tree.
+func (t *Tree) know(nodes iter.Seq2[string, map[string]string]) {
+	known := map[string]standing{}
+	for node, labels := range nodes {
+		in, inVain := t.where(node, labels)
+		known[node] = standing{labels, in, inVain}
+	}
+	t.known = known
+}
+
 // where returns the HyperNodes in which a node stands, narrowest first, and those that select it in vain.
 func (t *Tree) where(node string, labels map[string]string) (in, inVain []*HyperNode) {
+	if s, ok := t.known[node]; ok && (len(t.nodes.labelled) == 0 || maps.Equal(s.labels, labels)) {
+		return s.in, s.inVain
+	}
 	for _, h := range t.nodes.find(node, labels) {
 		switch {
 		case len(in) == 0 || h.Tier > in[len(in)-1].Tier:
@@ -170,8 +194,8 @@ func (t *Tree) where(node string, labels map[string]string) (in, inVain []*Hyper
 //
 // It costs a map lookup for each of the node's labels and each letter of its name, and a match for each pattern that begins
 // with ^ and then as the name does, and for each that does not begin so; a label selector without any equality counts
-// like the latter. 10,000 HyperNodes on 10,000 nodes take well below a second, and some seconds where maxAlike patterns could
-// match every node.
+// like the latter. 10,000 HyperNodes on 10,000 nodes take well below a second, some seconds where maxAlike patterns could
+// match every node, and minutes where such patterns are as large as they may be. A tree that [Set.Resolve] made knows its nodes.
 func (t *Tree) Path(node string, labels map[string]string) []string {
 	path := make([]string, len(t.tiers))
 	in, _ := t.where(node, labels)
