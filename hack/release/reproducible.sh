@@ -10,7 +10,7 @@ REVISION=$(git rev-parse HEAD)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 for folder in one a/deeper/two; do
 	mkdir -p "$work/$folder"
-	git archive HEAD | tar -x -C "$work/$folder"
+	git archive "$REVISION" | tar -x -C "$work/$folder"
 	GOCACHE="$work/cache" make -C "$work/$folder" release BASE="${BASE:-empty}" MODIFIED=false
 	rm -rf "$work/cache"
 done
