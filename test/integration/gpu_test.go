@@ -63,20 +63,19 @@ func (w *world) nodes() []v1.Node {
 	return nodes.Items
 }
 
-// waitSaying waits until a pod waits and says, among other things, this.
+// waitSaying waits until a pod of this name, or whose name begins so, waits and says, among other things, this.
 func (w *world) waitSaying(name, part string) {
 	w.t.Helper()
 	w.eventually(func(ctx context.Context) string {
-		pods := w.pods(ctx, name)
-		if len(pods) == 0 {
-			return "pod " + name
-		}
-		for _, p := range pods {
-			if c := condition(&p, v1.PodScheduled); c == nil || c.Status != v1.ConditionFalse || !strings.Contains(c.Message, part) {
-				return fmt.Sprintf("%q on %s: it shows %v", part, p.Name, c)
+		missing := "pod " + name
+		for _, p := range w.pods(ctx, name) {
+			c := condition(&p, v1.PodScheduled)
+			if c != nil && c.Status == v1.ConditionFalse && strings.Contains(c.Message, part) {
+				return ""
 			}
+			missing = fmt.Sprintf("%q on %s: it shows %v", part, p.Name, c)
 		}
-		return ""
+		return missing
 	})
 }
 
