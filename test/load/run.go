@@ -68,7 +68,10 @@ func (l *load) run(ctx context.Context) error {
 			return err
 		}
 		if l.nextGang > 0 && l.settled > 0 {
-			if err := errors.Join(l.settle(ctx), l.atRest(ctx, phase.what+", settled", l.settled)); err != nil {
+			if err := l.settle(ctx); err != nil {
+				return fmt.Errorf("until refused gangs are not tried any more: %w", err)
+			}
+			if err := l.atRest(ctx, phase.what+", settled", l.settled); err != nil {
 				return err
 			}
 		}
